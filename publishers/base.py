@@ -1,0 +1,145 @@
+"""The contract of every channel, and the errors a channel may tell.
+
+PublishError
+├── Transient    not accepted; worth trying again (perhaps not before ``retry_after``)
+│   └── Untried  nothing of this message was handed over: trying again costs and risks nothing
+├── Permanent    refused for good: trying again would say the same
+└── Unknown      the provider may or may not have it; see ``Unclear`` for what to do
+
+A publisher knows nothing of Kafka, PostgreSQL or templates. An exception that is none of these is a defect of
+the publisher or of its settings, and is treated as Transient for the whole batch, loudly.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, TypeVar, runtime_checkable
+
+from schemas.messages import Message
+
+M_contra = TypeVar("M_contra", bound=Message, contravariant=True)
+
+
+class PublishError(Exception):
+    """Why a message was not (surely) accepted. ``code`` is the provider's word, ``reason`` plain English."""
+
+    def __init__(self, reason: str, *, code: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.reason, self.code))
+
+
+class Transient(PublishError):
+    """Not accepted, and worth another try; ``retry_after`` in seconds when the provider said so."""
+
+    def __init__(self, reason: str, *, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason, code=code)
+        self.retry_after = retry_after
+
+
+class Untried(Transient):
+    """Nothing of this message reached the provider (cut before its turn, deadline): does not count as a try."""
+
+
+class Permanent(PublishError):
+    """Refused for good. ``address_dead``: the address itself does not exist, so later messages would fail too."""
+
+    def __init__(self, reason: str, *, code: str | None = None, address_dead: bool = False) -> None:
+        super().__init__(reason, code=code)
+        self.address_dead = address_dead
+
+
+class Unknown(PublishError):
+    """The message was handed over, wholly or in part, and no answer came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The provider accepted the message. ``reference`` is its id there, to which later receipts refer."""
+
+    reference: str | None = None
+    code: str | None = None
+    url: str | None = None
+
+
+Outcome = Receipt | PublishError
+"""What became of one message. Errors are values here: reported, not raised."""
+
+
+class Unclear(Enum):
+    """What may be done with a message whose outcome is unknown (design: "When the outcome is unclear")."""
+
+    SEND_AGAIN = "send again under the same key: the provider, or the reader's mail client, deduplicates"
+    SEND_ONCE_MORE = "send again, a single time, under the same Message-ID"
+    LOOK_UP = "ask the provider by key; when it knows nothing, send again"
+    WAIT = "wait for a receipt until resolve_by, then ask an officer; an urgent one is sent once more"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one account of a channel takes: messages handed over per window, and how many at once."""
+
+    window: int = 100
+    concurrency: int = 10
+    max_characters: int | None = None
+
+
+class Publisher(Protocol[M_contra]):
+    """A channel. One instance serves a whole process and is closed with it."""
+
+    @property
+    def channel(self) -> str:
+        """The channel's name, as in rules and tables."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """Sizes the hub respects when it cuts a batch into windows."""
+        ...
+
+    @property
+    def unclear(self) -> Unclear:
+        """What the hub may do when this channel leaves an outcome unknown."""
+        ...
+
+    async def publish(self, message: M_contra, /) -> Receipt:
+        """Hand one message over. Returns what the provider answered; raises a PublishError otherwise.
+
+        Returning promises that the provider has taken responsibility. Cancelling is allowed at any moment.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give connections back politely. Safe to call twice, and while a send is under way."""
+        ...
+
+
+Report = Callable[[str, Outcome], None]
+"""Called once for each message, with its key, as soon as its outcome is known. Must not block."""
+
+
+@runtime_checkable
+class PublishesMany(Protocol):
+    """A direct channel that has a faster way for many messages than one call each."""
+
+    async def publish_many(self, messages: Sequence[Message], report: Report, /) -> None:
+        """Hand all messages over and report each exactly once, also when cancelled (Unknown or Untried)."""
+        ...
+
+
+@runtime_checkable
+class LooksUp(Protocol):
+    """A channel that can be asked what became of a message (``Unclear.LOOK_UP``)."""
+
+    async def look_up(self, key: str, address: str, /) -> Receipt | None:
+        """The receipt of the message with that key, None when the provider has never seen it.
+
+        Raises Transient when the provider can't say now.
+        """
+        ...

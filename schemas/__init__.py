@@ -1,0 +1,1 @@
+"""What crosses a boundary: events, announcements, deliveries and the messages handed to publishers."""
