@@ -1,0 +1,50 @@
+"""Connections, transactions, and which failures are the database being away rather than wrong."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+Pool = asyncpg.Pool[Any]
+
+AWAY: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+)
+"""Failures that pass: the same work done again later is expected to succeed. Anything else is a defect."""
+
+
+async def _prepare(connection: asyncpg.Connection[Any]) -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+async def connect(dsn: str) -> asyncpg.Connection[Any]:
+    """One connection for what holds its own (LISTEN, migrations). Raises one of AWAY when there is no server."""
+    connection = await asyncpg.connect(dsn, timeout=10)
+    await _prepare(connection)
+    return connection
+
+
+async def open_pool(dsn: str, *, size: int = 8) -> Pool:
+    """A pool of at most ``size`` connections, opened as they are needed."""
+    return await asyncpg.create_pool(
+        dsn, min_size=1, max_size=size, init=_prepare, command_timeout=30, timeout=10
+    )
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """One transaction on a pooled connection: committed when the block ends well, undone otherwise."""
+    async with pool.acquire() as connection, connection.transaction():
+        yield connection

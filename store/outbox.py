@@ -1,0 +1,62 @@
+"""The outbox: every message the hub produces is a row of the transaction that causes it.
+
+The relay (streams/relay.py) hands rows to Kafka and deletes them only once the broker acknowledged, so a
+crash repeats a message but never loses one; consumers tolerate repeats.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A Kafka message to be. Inside the hub ``value`` carries ids, never people."""
+
+    topic: str
+    value: bytes
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+async def put(connection: Connection, messages: Sequence[Outgoing]) -> None:
+    """Add messages to the caller's transaction; its commit wakes the relay."""
+    if messages:
+        await connection.execute(
+            "INSERT INTO outbox (topic, key, value, headers)"
+            " SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::jsonb[])",
+            [message.topic for message in messages],
+            [message.key for message in messages],
+            [message.value for message in messages],
+            [[[name, value.decode()] for name, value in message.headers] for message in messages],
+        )
+
+
+async def take(connection: Connection, limit: int) -> list[tuple[int, Outgoing]]:
+    """The oldest rows, locked until the caller's transaction ends; rows another relay holds are passed over."""
+    rows = await connection.fetch(
+        "SELECT id, topic, key, value, headers FROM outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED", limit
+    )
+    return [
+        (
+            row["id"],
+            Outgoing(
+                row["topic"],
+                row["value"],
+                row["key"],
+                tuple((name, value.encode()) for name, value in row["headers"] or ()),
+            ),
+        )
+        for row in rows
+    ]
+
+
+async def remove(connection: Connection, ids: Sequence[int]) -> None:
+    """Forget messages that the broker has acknowledged."""
+    await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", list(ids))
+
+
+async def waiting(connection: Connection) -> int:
+    """How many messages the broker has not acknowledged yet."""
+    return int(await connection.fetchval("SELECT count(*) FROM outbox"))
