@@ -119,11 +119,14 @@ CREATE TABLE delivery_order (
     -- the audience is read in pages after this recipient id; recipients is the number so far
     page_cursor     bigint NOT NULL DEFAULT 0,
     recipients      bigint NOT NULL DEFAULT 0,
+    -- when its fan-out last moved: one that stands still is driven again by the clock
+    moved_at        timestamptz NOT NULL DEFAULT now(),
     fanned_out_at   timestamptz,
     created_at      timestamptz NOT NULL DEFAULT now(),
     FOREIGN KEY (announcement_id, version) REFERENCES announcement_version,
     UNIQUE (announcement_id, version, channel)
 );
+CREATE INDEX delivery_order_fan_out ON delivery_order (moved_at) WHERE fanned_out_at IS NULL;
 
 CREATE TABLE batch (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,0 +1,95 @@
+"""From an announcement version and a recipient to the message of the channel's family.
+
+Rendering happens once for each version, channel and language; a recipient then costs a splice.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hub import addresses
+from hub.addresses import Signer
+from hub.rendering import BadSlot, MailSlots, Renderer
+from hub.settings import LinkSettings
+from publishers.base import Permanent
+from publishers.registry import CHANNELS
+from schemas.announcements import Content
+from schemas.deliveries import DeliveryId, attempt_of
+from schemas.messages import Mail, Message, Post, Text
+from store.authorities import Authority
+from store.batches import Member
+
+_KEPT = 256  # renderings: some kilobytes each
+
+Maker = Callable[[Member, str], Message]
+"""Makes the message for a member under a key. Raises Permanent when its address can't be written to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is rendered: one version on one channel, and who speaks."""
+
+    announcement_id: int
+    version: int
+    order_id: int
+    channel: str
+    content: Content
+    authority: Authority
+
+
+class Composer:
+    """Makes messages. One serves a process; renderings are kept, the least used thrown away."""
+
+    def __init__(self, renderer: Renderer, links: LinkSettings) -> None:
+        self._renderer = renderer
+        self._signer = Signer(links.secret.get_secret_value().encode())
+        self._public_url = str(links.public_url).rstrip("/")
+        self._bounce_domain = links.bounce_domain
+        self._makers: OrderedDict[tuple[int, int, str, str], Maker] = OrderedDict()
+        self._of_family = {"email": self._mail, "sms": self._text, "social": self._post}
+
+    def compose(self, subject: Subject, member: Member) -> Message:
+        """The member's message. Raises Permanent for an address that can't be used, TemplateError for a template."""
+        language = member.language if member.language in subject.content.languages else subject.content.languages[0]
+        place = (subject.announcement_id, subject.version, subject.channel, language)
+        maker = self._makers.get(place)
+        if maker is None:
+            maker = self._makers[place] = self._of_family[CHANNELS[subject.channel].family](subject, language)
+            if len(self._makers) > _KEPT:
+                self._makers.popitem(last=False)
+        self._makers.move_to_end(place)
+        return maker(member, key_of(subject.order_id, member))
+
+    def _mail(self, subject: Subject, language: str) -> Maker:
+        identity = subject.authority.identity
+        domain = identity.mail_from.rpartition("@")[2]
+        template = self._renderer.mail(subject.content, identity, language, zone=subject.authority.time_zone)
+
+        def make(member: Member, key: str) -> Mail:
+            address = member.address or ""
+            try:
+                slots = MailSlots(
+                    recipient=address,
+                    message_id=addresses.message_id(key, domain),
+                    unsubscribe_url=f"{self._public_url}/u/{self._signer.unsubscribe_token(member.recipient_id)}",
+                )
+            except BadSlot as error:
+                raise Permanent(f"the address can't be written to: {error.reason}", code="bad_address") from error
+            return Mail(key, self._signer.envelope_sender(key, self._bounce_domain), address, template.splice(slots))
+
+        return make
+
+    def _text(self, subject: Subject, language: str) -> Maker:
+        identity, expires = subject.authority.identity, subject.content.expires
+        text = self._renderer.text(subject.content, identity, language, zone=subject.authority.time_zone)
+        return lambda member, key: Text(key, identity.sms_sender, member.address or "", text, expires)
+
+    def _post(self, subject: Subject, language: str) -> Maker:
+        identity = subject.authority.identity
+        text = self._renderer.post(subject.content, identity, language, zone=subject.authority.time_zone)
+        return lambda member, key: Post(key, member.address or "", text, language)
+
+
+def key_of(order_id: int, member: Member) -> str:
+    """The idempotency key of the member's attempt: the same on every try of it."""
+    return addresses.key(DeliveryId(order_id, member.recipient_id), attempt_of(member.standing))

@@ -1,0 +1,292 @@
+"""Delivery of a batch: claim, then window after window: look again, hand over, record; then give back what is left.
+
+    claim ── unclear ones of an earlier owner are recorded, looked up or sent once more
+      └── window (≤ 100): open (revocations re-read, window noted as in flight) → hand over → record
+      └── finish: done, or waiting with those who are left (deadline, stop, hold, nothing handed over)
+
+What a crash can repeat is the window in flight, no more: docs/guarantees.md, G3. Two clocks are used: the
+database's for what is written, the machine's boot clock (which counts through SIGSTOP and suspend) for how much
+of the lease is left.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from pydantic import BaseModel
+
+from hub import outcomes
+from hub.composing import Composer, Subject, key_of
+from hub.handover import hand_over
+from hub.outcomes import Circumstances
+from hub.recording import Recorder
+from hub.rendering import TemplateError
+from hub.settings import DeliverySettings
+from hub.unclear import Step, on_its_turn
+from publishers.base import LooksUp, Outcome, Permanent, Publisher, PublishError, Transient
+from publishers.registry import open_publisher
+from schemas.deliveries import State, attempt_of
+from schemas.messages import Message
+from store import announcements, authorities, batches, deliveries
+from store.batches import Claimed, Gate, Member
+from store.database import Pool, transaction
+from store.deliveries import Due, Record
+
+log = structlog.get_logger()
+
+_MARGIN_S = 1.0  # a window opens only if its answers can be recorded within the lease
+_UNTRIED_PAUSE = timedelta(seconds=2)
+_CAP_PAUSE = timedelta(minutes=15)
+
+
+class Deliverer:
+    """Delivers batches with the channels of the settings. One serves a process; close it with ``aclose``."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        owner: str,
+        composer: Composer,
+        channels: Mapping[str, BaseModel],
+        sizes: DeliverySettings,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._pool = pool
+        self._owner = owner
+        self._composer = composer
+        self._channels = channels
+        self._sizes = sizes
+        self._stopping = stopping
+        self._publishers: dict[str, Publisher[Any]] = {}
+
+    async def deliver(self, batch_id: int) -> None:
+        """Deliver as much of a batch as the deadline allows. Returns at once when the batch is not to be had.
+
+        Raises one of store.database.AWAY when the database goes away between windows: the lease then brings the
+        batch back, and what was handed over has been recorded.
+        """
+        started = time.clock_gettime(time.CLOCK_BOOTTIME)
+        async with transaction(self._pool) as connection:
+            batch = await batches.claim(connection, batch_id, self._owner, self._sizes.lease_s)
+            if batch is None:
+                return
+            unknown = [one.recipient_id for one in (*batch.members, *batch.unclear) if one.state is State.UNKNOWN]
+            unknown += [one.recipient_id for one in batch.unclear]
+            counts = await deliveries.unknowns(connection, batch.order_id, unknown) if unknown else {}
+            subject = Subject(
+                batch.announcement_id,
+                batch.version,
+                batch.order_id,
+                batch.channel,
+                await announcements.content(connection, batch.announcement_id, batch.version),
+                await authorities.get(connection, batch.authority_id),
+            )
+        if batch.channel not in self._channels:
+            await self._wait_for_settings(batch)
+            return
+        publisher = self._publisher(batch.channel)
+        async with Recorder(self._pool, batch) as recorder:
+            await _Turn(
+                self._pool,
+                batch,
+                subject,
+                publisher,
+                self._composer,
+                recorder,
+                self._sizes,
+                self._stopping,
+                counts,
+                started,
+            ).run()
+
+    async def _wait_for_settings(self, batch: Claimed) -> None:
+        log.error("channel_not_set_up", channel=batch.channel, batch=batch.id)
+        left = [one.recipient_id for one in (*batch.members, *batch.unclear)]
+        pause = batch.claimed_at + timedelta(minutes=1)
+        async with transaction(self._pool) as connection:
+            await batches.finish(
+                connection, batch, left, waits_for=f"settings: channels.{batch.channel}", not_before=pause
+            )
+
+    def _publisher(self, channel: str) -> Publisher[Any]:
+        if channel not in self._publishers:
+            self._publishers[channel] = open_publisher(channel, self._channels[channel])
+        return self._publishers[channel]
+
+    async def aclose(self) -> None:
+        """Give the providers' connections back."""
+        for publisher in self._publishers.values():
+            await publisher.aclose()
+
+
+@dataclass
+class _Turn:
+    """One owner's turn at one batch."""
+
+    pool: Pool
+    batch: Claimed
+    subject: Subject
+    publisher: Publisher[Any]
+    composer: Composer
+    recorder: Recorder
+    sizes: DeliverySettings
+    stopping: Callable[[], bool]
+    unknowns: Mapping[int, int]
+    started: float
+    left: list[int] = field(default_factory=list)
+    untried: bool = False
+
+    def elapsed(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self.started
+
+    def now(self) -> datetime:
+        """The database's time: when it was claimed, and what has passed since."""
+        return self.batch.claimed_at + timedelta(seconds=self.elapsed())
+
+    def given(self, member: Member) -> Circumstances:
+        return Circumstances(
+            now=self.now(),
+            expires=self.batch.expires,
+            lane=self.batch.lane,
+            rule=self.publisher.unclear,
+            can_look_up=isinstance(self.publisher, LooksUp),
+            unknowns=self.unknowns.get(member.recipient_id, 0),
+            luck=random.random(),
+        )
+
+    async def run(self) -> None:
+        todo = await self._unclear_first()
+        waits_for: str | None = None
+        not_before: datetime | None = None
+        while todo and not self._must_stop():
+            window, todo = todo[: self._window()], todo[self._window() :]
+            gate, going = await self._open(window)
+            if not gate.ours:
+                return  # another owner has the batch; what we handed over is recorded
+            if gate.stop:
+                state = State.EXPIRED if gate.stop == "expired" else State.WITHDRAWN
+                self._end(window + todo, state, gate.stop)
+                todo = []
+            elif gate.held or gate.capped:
+                todo = window + todo
+                waits_for = (gate.held and f"hold on {gate.held}") or "daily cap"
+                not_before = None if gate.held else self.now() + _CAP_PAUSE
+                break
+            else:
+                await self._send(going)
+                await self.recorder.flush()
+        await self.recorder.flush()
+        left = [*self.left, *(one.recipient_id for one in todo)]
+        if self.untried and not todo:
+            waits_for, not_before = "the provider", self.now() + _UNTRIED_PAUSE
+        async with transaction(self.pool) as connection:
+            await batches.finish(connection, self.batch, left, waits_for=waits_for, not_before=not_before)
+
+    def _must_stop(self) -> bool:
+        lease_left = self.sizes.lease_s - self.elapsed()
+        return self.stopping() or self.untried or self.elapsed() > self.sizes.deadline_s or lease_left < _MARGIN_S
+
+    def _window(self) -> int:
+        return min(self.sizes.window, self.publisher.limits.window)
+
+    async def _open(self, window: Sequence[Member]) -> tuple[Gate, list[Member]]:
+        reachable = [one for one in window if one.address is not None]
+        self._end([one for one in window if one.address is None], State.SUPPRESSED, "erased")
+        async with transaction(self.pool) as connection:
+            gate = await batches.open_window(connection, self.batch, [one.recipient_id for one in reachable])
+        if gate.stop or gate.held or gate.capped or not gate.ours:
+            return gate, reachable
+        reasons = dict(gate.suppressed)
+        for member in reachable:
+            if member.recipient_id in reasons:
+                self._end([member], State.SUPPRESSED, reasons[member.recipient_id])
+        return gate, [one for one in reachable if one.recipient_id not in reasons]
+
+    def _end(self, members: Sequence[Member], state: State, reason: str) -> None:
+        self.recorder.add(*(outcomes.not_sent(one, state, reason, self.now()) for one in members))
+
+    async def _send(self, members: Sequence[Member]) -> None:
+        by_key: dict[str, Member] = {}
+        messages: list[Message] = []
+        for member in members:
+            try:
+                message = self.composer.compose(self.subject, member)
+            except Permanent as refused:
+                self._report(member, refused)
+            except TemplateError as error:
+                log.error("template_failed", order=self.batch.order_id, fault=str(error))
+                self._report(member, Transient(f"the template failed: {error}", code="template", retry_after=60))
+            else:
+                by_key[message.key] = member
+                messages.append(message)
+        if messages:
+            within = min(self.sizes.deadline_s, self.sizes.lease_s - _MARGIN_S - self.elapsed())
+            await hand_over(
+                self.publisher,
+                messages,
+                lambda key, outcome: self._report(by_key[key], outcome),
+                within=max(within, 0.5),
+            )
+
+    def _report(self, member: Member, outcome: Outcome) -> None:
+        record = outcomes.record_of(member, outcome, self.given(member))
+        if record is None:
+            self.untried = True
+            self.left.append(member.recipient_id)
+        else:
+            self.recorder.add(record)
+
+    async def _unclear_first(self) -> list[Member]:
+        """Those to send in this turn, once what an earlier owner left unclear is recorded."""
+        again: list[Member] = []
+        for member in self.batch.unclear:
+            record, now = outcomes.interrupted(member, self.given(member))
+            self.recorder.add(record)
+            if now:
+                again.append(member)
+        if self.batch.unclear:
+            log.warning("batch_was_interrupted", batch=self.batch.id, epoch=self.batch.epoch, unclear=len(again))
+            await self.recorder.flush()
+            async with transaction(self.pool) as connection:
+                await batches.settle_window(connection, self.batch)
+        asked = [one for one in self.batch.members if one.state is State.UNKNOWN]
+        plain = [one for one in self.batch.members if one.state is not State.UNKNOWN]
+        return [*await self._decide_unknown(again, fresh=True), *await self._decide_unknown(asked, fresh=False), *plain]
+
+    async def _decide_unknown(self, members: Sequence[Member], *, fresh: bool) -> list[Member]:
+        to_send: list[Member] = []
+        publisher = self.publisher
+        for member in members:
+            given = self.given(member)
+            if isinstance(publisher, LooksUp):
+                if await self._look_up(publisher, member):
+                    to_send.append(member)
+            elif fresh or Step.SEND is on_its_turn(
+                given.rule, times=given.unknowns, lane=given.lane, can_look_up=False
+            ):
+                to_send.append(member)
+            else:
+                self.recorder.add(outcomes.not_sent(member, State.FAILED, "its outcome stayed unclear", self.now()))
+        return to_send
+
+    async def _look_up(self, publisher: LooksUp, member: Member) -> bool:
+        """Ask the provider; True when it has never seen the message, so that sending it repeats nothing."""
+        try:
+            found = await publisher.look_up(key_of(self.batch.order_id, member), member.address or "")
+        except PublishError as error:
+            due = Due("resolve", min(self.now() + timedelta(minutes=1), self.batch.expires))
+            if self.now() >= self.batch.expires:
+                due = Due("officer", self.now())
+            attempt, at = attempt_of(member.standing), self.now()
+            self.recorder.add(
+                Record(member.recipient_id, attempt, State.UNKNOWN, at, code=error.code, reason=error.reason, due=due)
+            )
+            return False
+        if found is not None:
+            self._report(member, found)
+        return found is None

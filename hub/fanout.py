@@ -1,0 +1,25 @@
+"""Fan-out: an order's audience becomes deliveries, page by page; each page is one transaction (store.orders)."""
+
+from schemas.lanes import Lane
+from store import outbox
+from store.database import Pool, transaction
+from store.orders import fan_out_page, order_message
+
+PAGES_PER_MESSAGE = 10
+"""After so many pages the order asks for a new turn, so that others' orders come in between."""
+
+
+async def fan_out(pool: Pool, order: int, lane: Lane, *, page_size: int) -> bool:
+    """Make up to PAGES_PER_MESSAGE pages; returns whether the audience is at its end.
+
+    Safe to repeat and to run twice at once: the order's row is locked page by page, and its cursor moves on with
+    the page. Raises one of store.database.AWAY when the database is away.
+    """
+    for number in range(1, PAGES_PER_MESSAGE + 1):
+        async with transaction(pool) as connection:
+            page = await fan_out_page(connection, order, page_size)
+            if page.last:
+                return True
+            if number == PAGES_PER_MESSAGE:
+                await outbox.put(connection, [order_message(order, lane)])
+    return False

@@ -1,0 +1,259 @@
+"""Intake: a Kafka message becomes an event, an announcement and orders, all in one transaction, or a dead letter.
+
+Attempts are counted before a message is decoded. A batch in which something was attempted before is taken one
+message at a time: so the message that kills its worker is alone when it does, and is set aside the third time.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from hub.routing import Announce, NothingToEnd, Superseded, Told, is_stale, plan, route_of, unknown_codes
+from hub.rules import Known, Rules, parse_rules
+from publishers.registry import CHANNELS
+from schemas.announcements import Action
+from schemas.cloudevents import CloudEvent, Headers, Undecodable, decode
+from schemas.events import TYPES, EventData, Invalid, UnknownType, parse, template_of
+from store import announcements, attempts, authorities, deadletters, events, outbox
+from store.announcements import NewOrder
+from store.authorities import Authority
+from store.database import AWAY, Connection, Pool, transaction
+from store.orders import order_message
+
+log = structlog.get_logger()
+
+TOPICS = ("municipal.events", "municipal.events.urgent")
+MAX_ATTEMPTS = 3
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A Kafka message as it came, undecoded."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    @property
+    def place(self) -> attempts.Place:
+        """Topic, partition and offset."""
+        return self.topic, self.partition, self.offset
+
+
+class _Poison(Exception):
+    """This message can't become an announcement: a word to filter by, and what to say."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class _Raced(Exception):
+    """Another worker recorded the same event or matter first: look again."""
+
+
+class Intake:
+    """Takes batches of messages in. One serves a process."""
+
+    def __init__(self, pool: Pool, *, max_age: timedelta) -> None:
+        self._pool = pool
+        self._max_age = max_age
+        self._rules: dict[int, tuple[str, Rules]] = {}
+
+    async def take_in(self, messages: Sequence[Incoming]) -> int:
+        """Deal with every message; returns how many met a defect of ours (they are dead letters too).
+
+        Raises one of store.database.AWAY when the database is away: nothing is lost, the batch comes again.
+        """
+        places = [message.place for message in messages]
+        async with self._pool.acquire() as connection:
+            suspicious = await attempts.known(connection, places)
+            if not suspicious:
+                await attempts.count(connection, places)
+        if suspicious:
+            return sum([await self._alone(message) for message in messages])
+        # messages of one key keep their order; different keys do not wait for each other
+        by_key: dict[object, list[Incoming]] = {}
+        for message in messages:
+            by_key.setdefault(message.key or message.partition, []).append(message)
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def in_order(line: Sequence[Incoming]) -> int:
+            async with turns:
+                return sum([await self._one(message) for message in line])
+
+        return sum(await asyncio.gather(*(in_order(line) for line in by_key.values())))
+
+    async def _alone(self, message: Incoming) -> int:
+        async with self._pool.acquire() as connection:
+            counted = await attempts.count(connection, [message.place])
+        if counted[message.place] > MAX_ATTEMPTS:
+            await self._set_aside(
+                message,
+                _Poison(
+                    "attempts", f"The worker ended {MAX_ATTEMPTS} times while it read this message. Mend it first."
+                ),
+            )
+            return 0
+        return await self._one(message)
+
+    async def _one(self, message: Incoming) -> int:
+        try:
+            await self._understand(message)
+        except _Poison as poison:
+            await self._set_aside(message, poison)
+        except AWAY:
+            raise
+        except Exception as error:
+            log.exception("intake_defect", place=message.place)
+            await self._set_aside(
+                message, _Poison("defect", f"Tambour failed on it: {type(error).__name__}: {error}. Report this.")
+            )
+            return 1
+        return 0
+
+    async def _set_aside(self, message: Incoming, poison: _Poison) -> None:
+        async with transaction(self._pool) as connection:
+            letter = await deadletters.add(
+                connection,
+                place=message.place,
+                key=message.key,
+                value=message.value,
+                headers=message.headers,
+                reason=poison.reason,
+                detail=poison.detail,
+            )
+            await attempts.forget(connection, message.place)
+        log.warning("dead_letter", letter=letter, reason=poison.reason, place=message.place)
+
+    async def _understand(self, message: Incoming) -> None:
+        try:
+            event = decode(message.value, message.headers)
+            data = parse(event)
+        except Undecodable as error:
+            raise _Poison("undecodable", str(error)) from error
+        except UnknownType as error:
+            raise _Poison("unknown_type", str(error)) from error
+        except Invalid as error:
+            raise _Poison("invalid", str(error)) from error
+        for _ in range(5):
+            try:
+                async with transaction(self._pool) as connection:
+                    outcome = await self._admit(connection, event, data)
+                    await attempts.forget(connection, message.place)
+            except _Raced:
+                continue
+            log.info("event", event_source=event.source, event_id=event.id, outcome=outcome)
+            return
+        raise RuntimeError("the same matter was written by others five times in a row")
+
+    async def _admit(self, connection: Connection, event: CloudEvent, data: EventData) -> str:
+        if await events.seen(connection, event.source, event.id):
+            return "duplicate"
+        authority = await authorities.find(connection, data.authority)
+        if authority is None:
+            raise _Poison("unknown_authority", f"data.authority: no authority has the code {data.authority!r} here.")
+        faults = unknown_codes(data, areas=authority.areas, themes=authority.themes, channels=CHANNELS)
+        if faults:
+            raise _Poison("invalid", "\n".join(map(str, faults)))
+        announcement, version, outcome = await self._decide(connection, event, data, authority)
+        arrival = events.Arrival(
+            source=event.source,
+            event_id=event.id,
+            type=event.type,
+            authority_id=authority.id,
+            matter=data.matter,
+            revision=data.revision,
+            action=data.action.value,
+            outcome=outcome,
+            occurred_at=event.time,
+            payload=data.model_dump(mode="json"),
+            announcement_id=announcement,
+            version=version,
+        )
+        if await events.add(connection, arrival) is None:
+            raise _Raced
+        return outcome
+
+    async def _decide(
+        self, connection: Connection, event: CloudEvent, data: EventData, authority: Authority
+    ) -> tuple[int | None, int | None, str]:
+        """Announcement, version and outcome; announcement and orders are written on the way."""
+        if is_stale(event.time, data.expires, datetime.now(UTC), self._max_age):
+            return None, None, "stale"
+        rules = await self._rules_of(connection, authority)
+        route = None if rules is None else route_of(rules, data)
+        if route is None:
+            return None, None, "no_rule"
+        known = await announcements.lock(connection, authority.id, data.matter)
+        told = None if known is None else Told(known.version, known.revision, known.channels, known.lane)
+        decision = plan(data, route, told, authority.areas)
+        match decision:
+            case Superseded():
+                assert known is not None  # only a known matter can be superseded
+                return known.id, known.version, "superseded"
+            case NothingToEnd():
+                return None, None, "nothing_to_end"
+            case Announce():
+                announcement, version = await self._announce(connection, authority, known, decision, data.action)
+                return announcement, version, "announced"
+
+    async def _announce(
+        self,
+        connection: Connection,
+        authority: Authority,
+        known: announcements.Known | None,
+        decision: Announce,
+        action: Action,
+    ) -> tuple[int, int]:
+        content = decision.content
+        if known is None:
+            made = await announcements.first(connection, authority.id, content)
+            if made is None:
+                raise _Raced
+            announcement, version = made, 1
+        else:
+            announcement = known.id
+            version = await announcements.revise(connection, known, content, withdraw=action is Action.CANCEL)
+        orders = await announcements.order(
+            connection,
+            announcement=announcement,
+            version=version,
+            authority_id=authority.id,
+            content=content,
+            orders=[
+                NewOrder(name, CHANNELS[name].family, CHANNELS[name].broadcast, decision.audience.value)
+                for name in content.channels
+            ],
+        )
+        await outbox.put(connection, [order_message(order, content.lane) for order in orders])
+        return announcement, version
+
+    async def _rules_of(self, connection: Connection, authority: Authority) -> Rules | None:
+        found = await authorities.rules(connection, authority.id)
+        if found is None:
+            return None
+        filename, source = found
+        cached = self._rules.get(authority.id)
+        if cached is None or cached[0] != source:
+            cached = self._rules[authority.id] = source, parse_rules(source, filename, known_to(authority))
+        return cached[1]
+
+
+def known_to(authority: Authority) -> Known:
+    """The codes that this authority's rules may name."""
+    return Known(
+        areas=authority.areas,
+        themes=authority.themes,
+        channels=tuple(CHANNELS),
+        templates=tuple(template_of(name) for name in TYPES),
+        languages=authority.languages,
+    )

@@ -1,0 +1,122 @@
+"""From what a publisher said to what is recorded: one outcome, one record, decided from values alone."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from hub import retry, unclear
+from publishers.base import Outcome, Permanent, PublishError, Receipt, Transient, Unclear, Unknown, Untried
+from schemas.deliveries import State, attempt_of
+from schemas.lanes import Lane
+from store.batches import Member
+from store.deliveries import Due, Record
+
+_POLICY = retry.Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a decision depends on besides the outcome. ``unknowns`` counts earlier unclear outcomes."""
+
+    now: datetime
+    expires: datetime
+    lane: Lane
+    rule: Unclear
+    can_look_up: bool
+    unknowns: int = 0
+    luck: float = 0.5
+    policy: retry.Policy = _POLICY
+
+
+def record_of(member: Member, outcome: Outcome, given: Circumstances) -> Record | None:
+    """What to record of an outcome; None when nothing happened (Untried): the member stays in its batch."""
+    attempt = attempt_of(member.standing)
+    if isinstance(outcome, Receipt):
+        return Record(
+            member.recipient_id,
+            attempt,
+            State.SENT,
+            given.now,
+            tried=True,
+            code=outcome.code,
+            url=outcome.url,
+            reference=outcome.reference,
+        )
+    if isinstance(outcome, Untried):
+        return None
+    state, due, reason = _refused(member, outcome, given)
+    return Record(member.recipient_id, attempt, state, given.now, tried=True, code=outcome.code, reason=reason, due=due)
+
+
+def _refused(member: Member, outcome: PublishError, given: Circumstances) -> tuple[State, Due | None, str]:
+    match outcome:
+        case Permanent():
+            return State.FAILED, None, outcome.reason
+        case Unknown():
+            return State.UNKNOWN, wait_for(given), outcome.reason
+        case _:
+            return _again(member, outcome, given)
+
+
+def _again(member: Member, outcome: PublishError, given: Circumstances) -> tuple[State, Due | None, str]:
+    decision = retry.decide(
+        given.policy,
+        tries=member.tries + 1,
+        now=given.now,
+        expires=given.expires,
+        luck=given.luck,
+        retry_after=outcome.retry_after if isinstance(outcome, Transient) else None,
+    )
+    if isinstance(decision, retry.TryAgain):
+        return State.RETRYING, Due("retry", decision.at), outcome.reason
+    reason = f"{outcome.reason}; {decision.reason}"
+    if member.state is State.UNKNOWN:  # an earlier try may have got there: nobody can say that it failed
+        return State.UNKNOWN, Due("officer", given.now), reason
+    return (State.EXPIRED if decision.expired else State.FAILED), None, reason
+
+
+def wait_for(given: Circumstances) -> Due:
+    """What a delivery waits for after one more unclear outcome."""
+    following = unclear.after_unknown(
+        given.rule, times=given.unknowns + 1, lane=given.lane, can_look_up=given.can_look_up
+    )
+    if following.step is unclear.Step.WAIT:
+        return Due("resolve", given.now + following.wait)
+    pause = retry.decide(given.policy, tries=given.unknowns + 1, now=given.now, expires=given.expires, luck=given.luck)
+    return Due("retry", pause.at) if isinstance(pause, retry.TryAgain) else Due("officer", given.now)
+
+
+def interrupted(member: Member, given: Circumstances) -> tuple[Record, bool]:
+    """What to record of a message that an earlier owner of the batch was handing over when it vanished.
+
+    True when it is sent again (or looked up) in this very batch; otherwise the record says what it waits for.
+    """
+    following = unclear.after_unknown(
+        given.rule, times=given.unknowns + 1, lane=given.lane, can_look_up=given.can_look_up
+    )
+    waits = following.step is unclear.Step.WAIT
+    record = Record(
+        member.recipient_id,
+        attempt_of(member.standing),
+        State.UNKNOWN,
+        given.now,
+        tried=True,
+        code="interrupted",
+        reason="the process that was sending it ended before the provider's answer was recorded",
+        due=Due("resolve", given.now + following.wait) if waits else None,
+    )
+    return record, not waits
+
+
+def not_sent(member: Member, state: State, reason: str, now: datetime) -> Record:
+    """A delivery that ends before it is handed over; one whose outcome is unknown goes to an officer instead."""
+    attempt = attempt_of(member.standing)
+    if member.state is State.UNKNOWN:
+        return Record(
+            member.recipient_id,
+            attempt,
+            State.UNKNOWN,
+            now,
+            reason=f"not sent again: {reason}",
+            due=Due("officer", now),
+        )
+    return Record(member.recipient_id, attempt, state, now, reason=reason)

@@ -1,0 +1,47 @@
+"""Attempts at intake, counted before a message is decoded: the one that kills its worker is found by this.
+
+A message is counted in a transaction of its own, committed before anything looks inside it, and forgotten in
+the transaction that deals with it.
+"""
+
+from collections.abc import Sequence
+
+from store.database import Connection
+
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
+
+
+async def count(connection: Connection, places: Sequence[Place]) -> dict[Place, int]:
+    """Add one attempt to each message; returns how many each has had, this one included."""
+    rows = await connection.fetch(
+        "INSERT INTO intake_attempt (topic, partition_no, message_offset)"
+        " SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])"
+        " ON CONFLICT (topic, partition_no, message_offset)"
+        " DO UPDATE SET attempts = intake_attempt.attempts + 1"
+        " RETURNING topic, partition_no, message_offset, attempts",
+        [place[0] for place in places],
+        [place[1] for place in places],
+        [place[2] for place in places],
+    )
+    return {(row["topic"], row["partition_no"], row["message_offset"]): row["attempts"] for row in rows}
+
+
+async def known(connection: Connection, places: Sequence[Place]) -> bool:
+    """Whether any of these messages has been attempted and not dealt with."""
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM intake_attempt JOIN unnest($1::text[], $2::int[], $3::bigint[]) AS m"
+            "(topic, partition_no, message_offset) USING (topic, partition_no, message_offset))",
+            [place[0] for place in places],
+            [place[1] for place in places],
+            [place[2] for place in places],
+        )
+    )
+
+
+async def forget(connection: Connection, place: Place) -> None:
+    """The message is dealt with: part of the transaction that records how."""
+    await connection.execute(
+        "DELETE FROM intake_attempt WHERE topic = $1 AND partition_no = $2 AND message_offset = $3", *place
+    )

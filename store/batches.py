@@ -1,0 +1,242 @@
+"""Batches: the unit that is dispatched, claimed and recorded. The row, not Kafka, carries the promise.
+
+``waiting`` (for the dispatcher's turn) → ``dispatched`` (offered on Kafka) → ``claimed`` (one worker's, until its
+lease ends) → ``done``, or ``waiting`` again with what is left. Claiming raises ``epoch``: whoever claimed earlier
+finds every later write of his refused, except recording what he knows of messages already handed over.
+All times are the database's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.deliveries import State, state_of
+from schemas.lanes import Lane
+from store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A recipient of a batch with what is known of its delivery. ``address`` is None when it was erased."""
+
+    recipient_id: int
+    address: str | None
+    language: str
+    standing: int
+    tries: int
+
+    @property
+    def state(self) -> State:
+        """The delivery's state."""
+        return state_of(self.standing)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A batch that is ours until ``epoch`` is raised. ``members`` are those still to be handed over;
+    ``unclear`` those whom an earlier owner was sending to when it vanished: it recorded nothing for them."""
+
+    id: int
+    epoch: int
+    order_id: int
+    announcement_id: int
+    version: int
+    authority_id: int
+    channel: str
+    lane: Lane
+    expires: datetime
+    claimed_at: datetime
+    members: tuple[Member, ...]
+    unclear: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What holds at the moment a window opens.
+
+    ``ours`` is False when the batch has been claimed by another. ``stop`` is a reason to hand over nothing more:
+    ``expired``, ``withdrawn`` or ``superseded`` (for good), or None. ``held`` and ``capped`` mean later.
+    ``suppressed`` gives each recipient not to be written to, with the reason.
+    """
+
+    ours: bool
+    stop: str | None = None
+    held: str | None = None
+    capped: bool = False
+    suppressed: tuple[tuple[int, str], ...] = ()
+
+
+_CLAIM = """
+UPDATE batch SET state = 'claimed', epoch = epoch + 1, owner = $2, changed_at = clock_timestamp(),
+       lease_until = clock_timestamp() + make_interval(secs => $3)
+WHERE id = $1 AND (state = 'dispatched' OR state = 'claimed' AND lease_until < clock_timestamp())
+RETURNING id, epoch, order_id, members, in_flight, changed_at"""
+
+_MEMBERS = """
+SELECT d.recipient_id, r.address, coalesce(r.language, 'fr') AS language, d.standing, d.tries
+FROM delivery d LEFT JOIN recipient r ON r.id = d.recipient_id
+LEFT JOIN due ON due.order_id = d.order_id AND due.recipient_id = d.recipient_id
+WHERE d.order_id = $1 AND d.recipient_id = ANY($2::bigint[]) AND due.order_id IS NULL
+  AND d.standing % 16 = ANY($3::int[])
+ORDER BY d.recipient_id"""
+
+_OPEN = [State.QUEUED.value, State.SENDING.value, State.RETRYING.value, State.UNKNOWN.value]
+
+
+async def claim(connection: Connection, batch: int, owner: str, lease_s: float) -> Claimed | None:
+    """Make the batch ours, in the caller's transaction, to be committed before anything is sent.
+
+    None when it is somebody's, waiting or done: then its message is simply acknowledged.
+    """
+    row = await connection.fetchrow(_CLAIM, batch, owner, lease_s)
+    if row is None:
+        return None
+    order = await connection.fetchrow(
+        "SELECT announcement_id, version, authority_id, channel, lane, expires FROM delivery_order WHERE id = $1",
+        row["order_id"],
+    )
+    assert order is not None  # batch.order_id references it
+    members = [Member(*found) for found in await connection.fetch(_MEMBERS, row["order_id"], row["members"], _OPEN)]
+    in_flight = set(row["in_flight"])
+    return Claimed(
+        id=batch,
+        epoch=row["epoch"],
+        order_id=row["order_id"],
+        announcement_id=order["announcement_id"],
+        version=order["version"],
+        authority_id=order["authority_id"],
+        channel=order["channel"],
+        lane=Lane(order["lane"]),
+        expires=order["expires"],
+        claimed_at=row["changed_at"],
+        members=tuple(one for one in members if one.recipient_id not in in_flight),
+        unclear=tuple(one for one in members if one.recipient_id in in_flight),
+    )
+
+
+_GATE = """
+SELECT a.version > $2 AS superseded, a.withdrawn_at IS NOT NULL AND a.version > $2 AS withdrawn,
+       o.expires <= now() AS expired, t.restricted,
+       (SELECT h.scope || coalesce(nullif(': ' || h.reason, ': '), '') FROM hold h
+        WHERE h.scope = 'hub' OR h.scope = 'authority' AND h.key = t.code
+           OR h.scope = 'channel' AND h.key = o.channel
+           OR h.scope = 'announcement' AND h.key = o.announcement_id::text LIMIT 1) AS held
+FROM delivery_order o JOIN authority t ON t.id = o.authority_id JOIN announcement a ON a.id = o.announcement_id
+WHERE o.id = $1 FOR SHARE OF a"""
+
+_SUPPRESSED = """
+SELECT r.id, coalesce(s.reason, 'not on the allow-list')
+FROM recipient r
+LEFT JOIN suppression s ON s.authority_id = r.authority_id AND s.channel = r.channel AND s.address = r.address
+WHERE r.id = ANY($1::bigint[]) AND (s.address IS NOT NULL OR $2 AND NOT r.allow_listed)"""
+
+_SPEND = """
+INSERT INTO daily_use AS u (authority_id, channel, day, used)
+SELECT c.authority_id, c.channel, (now() AT TIME ZONE a.time_zone)::date, $3
+FROM daily_cap c JOIN authority a ON a.id = c.authority_id
+WHERE c.authority_id = $1 AND c.channel = $2 AND $3 <= c.cap
+ON CONFLICT (authority_id, channel, day) DO UPDATE SET used = u.used + excluded.used
+  WHERE u.used + excluded.used <= (SELECT cap FROM daily_cap WHERE authority_id = $1 AND channel = $2)
+RETURNING true"""
+
+
+async def open_window(connection: Connection, batch: Claimed, recipients: Sequence[int]) -> Gate:
+    """Re-read every reason not to send, and note the window as in flight, in one transaction of the caller's.
+
+    Commit before handing anything over. The announcement's row is share-locked: a correction that comes now
+    waits, and then sees this window among those who may hold the earlier version.
+    """
+    row = await connection.fetchrow(_GATE, batch.order_id, batch.version)
+    assert row is not None  # an order is never deleted before its batches
+    stop = (
+        "withdrawn"
+        if row["withdrawn"]
+        else "superseded"
+        if row["superseded"]
+        else "expired"
+        if row["expired"]
+        else None
+    )
+    suppressed = await connection.fetch(_SUPPRESSED, list(recipients), row["restricted"])
+    out = {recipient for recipient, _ in suppressed}
+    going = [] if stop or row["held"] else [one for one in recipients if one not in out]
+    capped = bool(going) and await _over_cap(connection, batch, len(going))
+    ours = await connection.fetchval(
+        "UPDATE batch SET in_flight = $3, changed_at = clock_timestamp() WHERE id = $1 AND epoch = $2 RETURNING true",
+        batch.id,
+        batch.epoch,
+        [] if capped else going,
+    )
+    return Gate(
+        ours=bool(ours),
+        stop=stop,
+        held=row["held"],
+        capped=capped,
+        suppressed=tuple((recipient, reason) for recipient, reason in suppressed),
+    )
+
+
+async def _over_cap(connection: Connection, batch: Claimed, count: int) -> bool:
+    capped = await connection.fetchval(
+        "SELECT true FROM daily_cap WHERE authority_id = $1 AND channel = $2", batch.authority_id, batch.channel
+    )
+    return bool(capped) and not await connection.fetchval(_SPEND, batch.authority_id, batch.channel, count)
+
+
+async def still_ours(connection: Connection, batch: Claimed, *, without: Sequence[int] = ()) -> bool:
+    """Whether the batch is still ours; stays so until the caller's transaction ends.
+
+    ``without`` leave the batch: a delivery waits in one place, its batch or its due row, or two workers could
+    come to send it at once.
+    """
+    if not without:
+        return bool(
+            await connection.fetchval("SELECT epoch = $2 FROM batch WHERE id = $1 FOR SHARE", batch.id, batch.epoch)
+        )
+    return bool(
+        await connection.fetchval(
+            "UPDATE batch SET members = ARRAY(SELECT unnest(members) EXCEPT SELECT unnest($3::bigint[]) ORDER BY 1)"
+            " WHERE id = $1 AND epoch = $2 RETURNING true",
+            batch.id,
+            batch.epoch,
+            list(without),
+        )
+    )
+
+
+async def settle_window(connection: Connection, batch: Claimed) -> None:
+    """Nothing of the batch is in flight any more: what was unclear about it is recorded."""
+    await connection.execute("UPDATE batch SET in_flight = '{}' WHERE id = $1 AND epoch = $2", batch.id, batch.epoch)
+
+
+async def finish(
+    connection: Connection,
+    batch: Claimed,
+    left: Sequence[int] = (),
+    *,
+    waits_for: str | None = None,
+    not_before: datetime | None = None,
+) -> bool:
+    """End our claim: ``done``, or ``waiting`` with who is left. False, and nothing done, when it is not ours."""
+    found = await connection.fetchval(
+        "UPDATE batch SET state = $3, members = CASE WHEN $3 = 'done' THEN members ELSE $4::bigint[] END,"
+        " in_flight = '{}', owner = NULL, lease_until = NULL, waits_for = $5,"
+        " not_before = coalesce($6, now()), changed_at = clock_timestamp()"
+        " WHERE id = $1 AND epoch = $2 RETURNING true",
+        batch.id,
+        batch.epoch,
+        "waiting" if left else "done",
+        list(left),
+        waits_for,
+        not_before,
+    )
+    await connection.execute("SELECT pg_notify('batches', '')")  # there is room for another
+    return bool(found)
+
+
+async def give_back(connection: Connection, batch: int) -> None:
+    """Return a dispatched batch unclaimed: this worker is stopping, another shall have it at once."""
+    await connection.execute(
+        "UPDATE batch SET state = 'waiting', lease_until = NULL WHERE id = $1 AND state = 'dispatched'", batch
+    )
+    await connection.execute("SELECT pg_notify('batches', '')")

@@ -1,0 +1,180 @@
+"""What happened to deliveries: facts recorded in groups, and the status event that tells others.
+
+The state is a maximum (schemas.deliveries), so recording needs no reading, and recording twice changes nothing.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.cloudevents import CloudEvent, encode_structured
+from schemas.deliveries import DeliveryId, State, standing
+from store import outbox
+from store.database import Connection
+
+STATUS_TOPIC = "tambour.deliveries"
+STATUS_TYPE = "fr.tambour.deliveries.recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a delivery waits for and until when: ``retry``, ``resolve`` (an unclear outcome) or ``officer``."""
+
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One fact about one delivery and what follows from it.
+
+    ``tried`` counts a try that reached the provider. An ordinary ``sent`` (no url) leaves no row of its own.
+    """
+
+    recipient_id: int
+    attempt: int
+    state: State
+    at: datetime
+    tried: bool = False
+    code: str | None = None
+    reason: str | None = None
+    url: str | None = None
+    reference: str | None = None
+    due: Due | None = None
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether the delivery's own row says it all."""
+        return self.state is State.SENT and self.url is None
+
+
+_FOLD = """
+UPDATE delivery d SET standing = greatest(d.standing, u.standing), tries = d.tries + u.tried,
+       sent_at = coalesce(d.sent_at, u.sent_at), updated_at = now()
+FROM unnest($2::bigint[], $3::int[], $4::smallint[], $5::timestamptz[]) AS u(recipient_id, standing, tried, sent_at)
+WHERE d.order_id = $1 AND d.recipient_id = u.recipient_id"""
+
+_FACTS = """
+INSERT INTO fact (order_id, recipient_id, attempt, state, at, code, reason, url)
+SELECT $1, * FROM unnest($2::bigint[], $3::smallint[], $4::smallint[], $5::timestamptz[], $6::text[], $7::text[],
+                         $8::text[])
+ON CONFLICT DO NOTHING"""
+
+_REFERENCES = """
+INSERT INTO provider_reference (channel, reference, order_id, recipient_id, attempt)
+SELECT $2, reference, $1, recipient_id, attempt
+FROM unnest($3::text[], $4::bigint[], $5::smallint[]) AS u(reference, recipient_id, attempt)
+ON CONFLICT DO NOTHING"""
+
+_DUE = """
+INSERT INTO due (order_id, recipient_id, kind, at)
+SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::timestamptz[])
+ON CONFLICT (order_id, recipient_id) DO UPDATE SET kind = excluded.kind, at = excluded.at"""
+
+
+async def record(
+    connection: Connection, order_id: int, channel: str, records: Sequence[Record], *, may_requeue: bool = True
+) -> None:
+    """Record facts of one order's deliveries, in the caller's transaction, with the status event of the group.
+
+    ``may_requeue`` is False for the owner of a batch that has been claimed by another since: it may tell what it
+    knows, but what waits for what is the new owner's business.
+    """
+    if not records:
+        return
+    await connection.execute(
+        _FOLD,
+        order_id,
+        [one.recipient_id for one in records],
+        [standing(one.state, one.attempt) for one in records],
+        [int(one.tried) for one in records],
+        [one.at if one.state in (State.SENT, State.DELIVERED) else None for one in records],
+    )
+    if told := [one for one in records if not one.ordinary]:
+        await connection.execute(
+            _FACTS,
+            order_id,
+            [one.recipient_id for one in told],
+            [one.attempt for one in told],
+            [one.state.value for one in told],
+            [one.at for one in told],
+            [one.code for one in told],
+            [one.reason for one in told],
+            [one.url for one in told],
+        )
+    if known := [one for one in records if one.reference is not None]:
+        await connection.execute(
+            _REFERENCES,
+            order_id,
+            channel,
+            [one.reference for one in known],
+            [one.recipient_id for one in known],
+            [one.attempt for one in known],
+        )
+    if may_requeue and (waiting := [(one.recipient_id, one.due) for one in records if one.due is not None]):
+        await connection.execute(
+            _DUE,
+            order_id,
+            [recipient for recipient, _ in waiting],
+            [due.kind for _, due in waiting],
+            [due.at for _, due in waiting],
+        )
+    await outbox.put(connection, [status(order_id, channel, records)])
+
+
+def status(order_id: int, channel: str, records: Sequence[Record]) -> outbox.Outgoing:
+    """One CloudEvent for a group: ids and states, no people."""
+    event = CloudEvent(
+        id=str(uuid.uuid4()),
+        source="/tambour/deliveries",
+        type=STATUS_TYPE,
+        time=records[0].at,
+        subject=channel,
+        data={
+            "channel": channel,
+            "deliveries": [[DeliveryId(order_id, one.recipient_id).public, one.state.word] for one in records],
+        },
+    )
+    value, headers = encode_structured(event)
+    return outbox.Outgoing(STATUS_TOPIC, value, b"%d" % order_id, tuple(headers))
+
+
+async def forget_due(connection: Connection, order_id: int, recipient_id: int) -> None:
+    """The delivery waits for nothing any more: a receipt settled it."""
+    await connection.execute("DELETE FROM due WHERE order_id = $1 AND recipient_id = $2", order_id, recipient_id)
+
+
+async def unknowns(connection: Connection, order_id: int, recipients: Sequence[int]) -> dict[int, int]:
+    """How often the outcome of each delivery has been unclear (its recorded unknown facts)."""
+    rows = await connection.fetch(
+        "SELECT recipient_id, count(*) FROM fact WHERE order_id = $1 AND recipient_id = ANY($2::bigint[])"
+        " AND state = $3 GROUP BY 1",
+        order_id,
+        list(recipients),
+        State.UNKNOWN.value,
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def by_reference(connection: Connection, channel: str, reference: str) -> tuple[DeliveryId, int] | None:
+    """Delivery and attempt that the provider knows by this reference."""
+    row = await connection.fetchrow(
+        "SELECT order_id, recipient_id, attempt FROM provider_reference WHERE channel = $1 AND reference = $2",
+        channel,
+        reference,
+    )
+    return None if row is None else (DeliveryId(row[0], row[1]), row[2])
+
+
+async def exists(connection: Connection, delivery: DeliveryId, channel: str) -> bool:
+    """Whether there is such a delivery on that channel."""
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM delivery d JOIN delivery_order o ON o.id = d.order_id"
+            " WHERE d.order_id = $1 AND d.recipient_id = $2 AND o.channel = $3)",
+            delivery.order_id,
+            delivery.recipient_id,
+            channel,
+        )
+    )

@@ -1,0 +1,151 @@
+"""Fan-out of an order: a page of its audience becomes deliveries and a batch, in one transaction.
+
+The audience is what matches when its page is read. The cursor, the deliveries, the batch and the message that
+announces it are committed together, so a page that is repeated after a crash finds its cursor moved on.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.deliveries import State, standing
+from schemas.lanes import Lane
+from store import outbox
+from store.database import Connection
+
+_HELD = ", ".join(str(state.value) for state in (State.UNKNOWN, State.SENT, State.DELIVERED))
+
+Row = Mapping[str, Any]
+
+
+def fan_out_topic(lane: Lane | str) -> str:
+    """The topic on which orders of a lane ask for their next pages."""
+    return f"tambour.orders.{Lane(lane).value}"
+
+
+def batches_topic(family: str, lane: Lane | str) -> str:
+    """The topic on which batches of a family and lane are dispatched."""
+    return f"tambour.batches.{family}.{Lane(lane).value}"
+
+
+def order_message(order: int, lane: Lane | str) -> outbox.Outgoing:
+    """Asks for the next pages of an order."""
+    return outbox.Outgoing(fan_out_topic(lane), json.dumps({"order": order}).encode(), key=b"%d" % order)
+
+
+def batch_message(batch: int, family: str, lane: Lane | str) -> outbox.Outgoing:
+    """Offers a batch to the workers of its family and lane."""
+    return outbox.Outgoing(batches_topic(family, lane), json.dumps({"batch": batch}).encode(), key=b"%d" % batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one page did: how many recipients it found, and whether the audience is at its end."""
+
+    recipients: int
+    last: bool
+
+
+_LOCK_ORDER = """
+SELECT o.id, o.announcement_id, o.version, o.authority_id, o.channel, o.family, o.lane, o.broadcast, o.audience,
+       o.page_cursor, o.fanned_out_at, v.content
+FROM delivery_order o JOIN announcement_version v USING (announcement_id, version)
+WHERE o.id = $1 FOR UPDATE OF o"""
+
+# FOR SHARE meets the FOR UPDATE of a new version (store.announcements.lock): either this page is committed
+# before that version reads who holds this one, or this page sees that it has been superseded.
+_STILL_CURRENT = "SELECT version = $2 FROM announcement WHERE id = $1 FOR SHARE"
+
+# An audience is a query of one to three parts over $1 order, $2 page size, $3 cursor, $4 channel; each part adds
+# its own parameters behind those. Scalars, not a join with the order: so that the index gives the page in order.
+_MATCHES = """
+SELECT r.id FROM recipient r
+WHERE r.authority_id = {0} AND r.channel = $4 AND r.id > $3 AND NOT r.broadcast
+  AND EXISTS (SELECT FROM subscription s WHERE s.recipient_id = r.id AND s.theme = ANY({1}::text[])
+              AND (s.area = '' OR cardinality({2}::text[]) = 0 OR s.area = ANY({2}::text[])))
+ORDER BY r.id LIMIT $2"""
+
+_ACCOUNTS = """
+SELECT r.id FROM recipient r
+WHERE r.authority_id = {0} AND r.channel = $4 AND r.id > $3 AND r.broadcast
+ORDER BY r.id LIMIT $2"""
+
+# Who has, or may have, an earlier version: also those in a window that is being sent right now.
+_HOLDERS = f"""
+SELECT DISTINCT d.recipient_id AS id FROM delivery d JOIN delivery_order e ON e.id = d.order_id
+WHERE e.announcement_id = {{0}} AND e.version < {{1}} AND e.channel = $4 AND d.recipient_id > $3
+  AND (d.standing % 16 IN ({_HELD}) OR EXISTS (
+       SELECT FROM batch b WHERE b.order_id = d.order_id AND d.recipient_id = ANY(b.in_flight)))
+ORDER BY id LIMIT $2"""
+
+_PAGE = f"""
+WITH page AS ({{audience}} ORDER BY id LIMIT $2),
+     made AS (INSERT INTO delivery (order_id, recipient_id, standing)
+              SELECT $1, id, {standing(State.QUEUED)} FROM page)
+SELECT array_agg(id ORDER BY id) FROM page"""
+
+
+async def fan_out_page(connection: Connection, order: int, size: int) -> Page:
+    """Read the next ``size`` recipients of an order and make their deliveries and batch.
+
+    Part of the caller's transaction, which must commit page by page. A batch of the urgent lane is dispatched
+    by this very commit; others wait for the dispatcher's turn.
+    """
+    row = await connection.fetchrow(_LOCK_ORDER, order)
+    if row is None or row["fanned_out_at"] is not None:
+        return Page(0, last=True)
+    current = await connection.fetchval(_STILL_CURRENT, row["announcement_id"], row["version"])
+    members = await _insert_page(connection, row, size) if current else []
+    last = len(members) < size
+    await connection.execute(
+        "UPDATE delivery_order SET page_cursor = $2, recipients = recipients + $3, moved_at = now(),"
+        " fanned_out_at = CASE WHEN $4 THEN now() END WHERE id = $1",
+        order,
+        members[-1] if members else row["page_cursor"],
+        len(members),
+        last,
+    )
+    if members:
+        await _add_batch(connection, row, members)
+    return Page(len(members), last)
+
+
+async def _insert_page(connection: Connection, row: Row, size: int) -> list[int]:
+    arguments: list[Any] = [row["id"], size, row["page_cursor"], row["channel"]]
+    parts: list[str] = []
+
+    def add(part: str, *values: Any) -> None:
+        numbers = [f"${len(arguments) + n}" for n in range(1, len(values) + 1)]
+        parts.append(f"SELECT id FROM ({part.format(*numbers)}) AS part")
+        arguments.extend(values)
+
+    if row["audience"] != "holders":
+        if row["broadcast"]:
+            add(_ACCOUNTS, row["authority_id"])
+        else:
+            add(_MATCHES, row["authority_id"], row["content"]["themes"], row["content"]["areas"])
+    if row["audience"] != "matches":
+        add(_HOLDERS, row["announcement_id"], row["version"])
+    found = await connection.fetchval(_PAGE.format(audience=" UNION ".join(parts)), *arguments)
+    return list(found or [])
+
+
+async def _add_batch(connection: Connection, row: Row, members: list[int]) -> None:
+    urgent = row["lane"] == Lane.URGENT
+    batch: int = await connection.fetchval(
+        "INSERT INTO batch (order_id, authority_id, channel, family, lane, members, state, lease_until)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $8 THEN now() + interval '10 seconds' END) RETURNING id",
+        row["id"],
+        row["authority_id"],
+        row["channel"],
+        row["family"],
+        row["lane"],
+        members,
+        "dispatched" if urgent else "waiting",
+        urgent,
+    )
+    if urgent:
+        await outbox.put(connection, [batch_message(batch, row["family"], row["lane"])])
+    else:
+        await connection.execute("SELECT pg_notify('batches', '')")

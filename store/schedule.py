@@ -1,0 +1,151 @@
+"""Work that waits for a time: batches to dispatch or dispatch again, retries, unclear outcomes, partitions.
+
+Each call is one short transaction of the caller's; rows another process holds are passed over, so any number of
+clocks and dispatchers may run. Times are the database's.
+"""
+
+from collections.abc import Sequence
+
+from schemas.lanes import Lane
+from store import outbox
+from store.database import Connection
+from store.orders import batch_message
+
+DISPATCH_LEASE_S = 10
+"""A dispatched batch that nobody claimed in this time is dispatched again: its message may be lost."""
+
+# Authorities take turns, then the orders of each: the first batch of everybody goes before anybody's second.
+_CHOOSE = """
+SELECT id FROM (
+    SELECT w.id, row_number() OVER (PARTITION BY w.authority_id ORDER BY w.turn, w.order_id) AS round
+    FROM (SELECT b.id, b.authority_id, b.order_id, row_number() OVER (PARTITION BY b.order_id ORDER BY b.id) AS turn
+          FROM batch b
+          WHERE b.family = $1 AND b.lane = $2 AND b.state = 'waiting' AND b.not_before <= now() AND NOT EXISTS (
+              SELECT FROM hold h JOIN authority t ON t.id = b.authority_id JOIN delivery_order o ON o.id = b.order_id
+              WHERE h.scope = 'hub' OR h.scope = 'authority' AND h.key = t.code
+                 OR h.scope = 'channel' AND h.key = b.channel
+                 OR h.scope = 'announcement' AND h.key = o.announcement_id::text)) w) ranked
+ORDER BY round, id LIMIT $3"""
+
+
+async def roads_with_work(connection: Connection) -> list[tuple[str, Lane]]:
+    """Families and lanes in which a batch waits whose time has come."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT family, lane FROM batch WHERE state = 'waiting' AND not_before <= now()"
+    )
+    return [(row["family"], Lane(row["lane"])) for row in rows]
+
+
+async def dispatch(connection: Connection, family: str, lane: Lane, depth: int) -> int:
+    """Offer waiting batches on Kafka until ``depth`` are under way; returns how many were offered.
+
+    One dispatcher at a time works on a family and lane (advisory lock): two would exceed the depth.
+    """
+    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtext($1))", f"dispatch {family} {lane}"):
+        return 0
+    under_way = await connection.fetchval(
+        "SELECT count(*) FROM batch WHERE family = $1 AND lane = $2 AND state IN ('dispatched', 'claimed')",
+        family,
+        lane.value,
+    )
+    if under_way >= depth:
+        return 0
+    rows = await connection.fetch(
+        f"UPDATE batch SET state = 'dispatched', waits_for = NULL, changed_at = clock_timestamp(),"
+        f" lease_until = clock_timestamp() + interval '{DISPATCH_LEASE_S} seconds'"
+        f" WHERE id IN ({_CHOOSE}) AND state = 'waiting' RETURNING id",
+        family,
+        lane.value,
+        depth - under_way,
+    )
+    await outbox.put(connection, [batch_message(row["id"], family, lane) for row in rows])
+    return len(rows)
+
+
+async def dispatch_lost(connection: Connection, limit: int = 200) -> int:
+    """Offer again the batches whose lease ran out: their message or their owner is gone."""
+    rows = await connection.fetch(
+        "WITH lost AS (SELECT id FROM batch WHERE state IN ('dispatched', 'claimed')"
+        " AND lease_until < clock_timestamp() ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)"
+        " UPDATE batch b SET lease_until = clock_timestamp() + make_interval(secs => $2),"
+        " state = 'dispatched', changed_at = clock_timestamp() FROM lost WHERE b.id = lost.id"
+        " RETURNING b.id, b.family, b.lane",
+        limit,
+        DISPATCH_LEASE_S,
+    )
+    await outbox.put(connection, [batch_message(row["id"], row["family"], row["lane"]) for row in rows])
+    return len(rows)
+
+
+async def requeue_due(connection: Connection, batch_size: int, limit: int = 2000) -> list[int]:
+    """Turn deliveries whose time has come into batches of their orders; returns the batches' ids.
+
+    Those that wait for an officer stay. A batch of the urgent lane is offered at once, as at fan-out.
+    """
+    rows = await connection.fetch(
+        "DELETE FROM due WHERE (order_id, recipient_id) IN (SELECT order_id, recipient_id FROM due"
+        " WHERE at <= clock_timestamp() AND kind <> 'officer' ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED)"
+        " RETURNING order_id, recipient_id",
+        limit,
+    )
+    by_order: dict[int, list[int]] = {}
+    for row in rows:
+        by_order.setdefault(row["order_id"], []).append(row["recipient_id"])
+    made: list[int] = []
+    for order, recipients in by_order.items():
+        recipients.sort()
+        for start in range(0, len(recipients), batch_size):
+            made.append(await _add_retry_batch(connection, order, recipients[start : start + batch_size]))
+    if made:
+        await connection.execute("SELECT pg_notify('batches', '')")
+    return made
+
+
+async def _add_retry_batch(connection: Connection, order: int, members: Sequence[int]) -> int:
+    row = await connection.fetchrow(
+        "INSERT INTO batch (order_id, authority_id, channel, family, lane, members, state, lease_until)"
+        " SELECT id, authority_id, channel, family, lane, $2,"
+        "  CASE WHEN lane = 'urgent' THEN 'dispatched' ELSE 'waiting' END,"
+        "  CASE WHEN lane = 'urgent' THEN clock_timestamp() + make_interval(secs => $3) END"
+        " FROM delivery_order WHERE id = $1 RETURNING id, family, lane",
+        order,
+        list(members),
+        DISPATCH_LEASE_S,
+    )
+    assert row is not None  # due rows are made from deliveries of existing orders
+    if row["lane"] == Lane.URGENT:
+        await outbox.put(connection, [batch_message(row["id"], row["family"], row["lane"])])
+    return int(row["id"])
+
+
+async def stalled_orders(connection: Connection, older_than_s: float, limit: int = 50) -> list[tuple[int, str]]:
+    """Orders (id, lane) whose fan-out has not moved for a while: the message that drives it may be lost.
+
+    They are marked as moved, so that each is driven again once a period.
+    """
+    rows = await connection.fetch(
+        "UPDATE delivery_order SET moved_at = clock_timestamp() WHERE id IN ("
+        " SELECT id FROM delivery_order WHERE fanned_out_at IS NULL"
+        " AND moved_at < clock_timestamp() - make_interval(secs => $1) ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)"
+        " RETURNING id, lane",
+        older_than_s,
+        limit,
+    )
+    return [(row["id"], row["lane"]) for row in rows]
+
+
+async def ensure_partitions(connection: Connection, span: int = 100_000) -> str | None:
+    """Make the next partition of deliveries while the last one is at most half full; returns its name if made."""
+    last: int = await connection.fetchval(
+        "SELECT max(substring(inhrelid::regclass::text FROM '_([0-9]+)$')::bigint) FROM pg_inherits"
+        " WHERE inhparent = 'delivery'::regclass"
+    )
+    newest: int = await connection.fetchval("SELECT coalesce(max(id), 0) FROM delivery_order")
+    if newest < last * span + span // 2:
+        return None
+    name = f"delivery_{last + 1}"
+    await connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF delivery"
+        f" FOR VALUES FROM ({(last + 1) * span}) TO ({(last + 2) * span}) WITH (fillfactor = 50)"
+    )
+    return name

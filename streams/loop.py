@@ -1,0 +1,66 @@
+"""The no-loss loop: the only place where messages are taken from Faust and acknowledged.
+
+Faust's own agent loop acknowledges a message when the next is asked for, and commits past messages in flight: a
+crash loses them. Here messages are taken raw, in batches; the handler deals with all of them; only then are they
+acknowledged, in order. What may go wrong:
+
+- the database is away (store.database.AWAY): the same batch again, until it is back; nothing is acknowledged;
+- anything else escapes the handler: the worker ends (CrashingSupervisor), is started again, and reads the batch
+  again. A handler therefore sets aside by itself what is only one message's fault; more than a fifth of a batch
+  set aside for defects of ours stops the lane, because then the fault is not the messages'.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import faust
+import structlog
+from mode import CrashingSupervisor
+
+from store.database import AWAY
+
+log = structlog.get_logger()
+
+Handler = Callable[[Sequence[Any]], Awaitable[int]]
+"""Deals with all messages (faust events, raw) and returns how many met a defect of ours."""
+
+_DEFECTS_AT_LEAST = 5  # of a batch of three, one is a third: a share says something of larger batches only
+
+
+class TooManyDefects(RuntimeError):
+    """A fifth of a batch met defects: the worker must not eat through the topic like this."""
+
+
+def no_loss_agent(
+    app: faust.App, name: str, topics: Sequence[str], handle: Handler, *, take: int, within_s: float
+) -> None:
+    """Register an agent that gives ``handle`` batches of up to ``take`` messages.
+
+    ``within_s`` is how long a batch waits for company, in seconds: keep it at milliseconds in urgent paths.
+    """
+    topic = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+    async def run(stream: Any) -> None:
+        async for events in stream.noack().noack_take(take, within=within_s):
+            await until_done(handle, events, name)
+            for event in events:
+                event.ack()
+
+    app.agent(topic, name=name, concurrency=1, supervisor_strategy=CrashingSupervisor)(run)
+
+
+async def until_done(handle: Handler, events: Sequence[Any], name: str) -> None:
+    """Give the batch to the handler until it has dealt with all of it. Raises what is not the database's absence."""
+    pause = 0.1
+    while True:
+        try:
+            defects = await handle(events)
+        except AWAY as error:
+            log.warning("waiting_for_database", agent=name, error=type(error).__name__, pause_s=pause)
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 2)
+            continue
+        if defects >= _DEFECTS_AT_LEAST and defects > len(events) / 5:
+            raise TooManyDefects(f"{name}: {defects} of {len(events)} messages met a defect")
+        return

@@ -1,0 +1,74 @@
+"""The relay: outbox rows to Kafka. A row is deleted only once the broker has acknowledged its message."""
+
+import asyncio
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from hub.settings import KafkaSettings
+from store import outbox
+from store.database import Pool, transaction
+from streams.app import client_options
+from streams.service import RowService
+
+_AT_ONCE = 1000
+_PATIENCE_S = 20  # the rows stay locked meanwhile; another relay passes them over
+
+
+class Relay(RowService):
+    """Hands over the oldest rows first. Idempotent, acks=all: a retry inside the producer repeats nothing."""
+
+    def __init__(self, pool: Pool, dsn: str, kafka: KafkaSettings, **options: Any) -> None:
+        super().__init__(dsn, every_s=1.0, wakes_on="outbox", **options)
+        self._pool = pool
+        self._kafka = kafka
+        self._producer: AIOKafkaProducer | None = None
+
+    async def work(self) -> bool:
+        """Relay one group of rows; True when there may be more."""
+        producer = await self._ready()
+        try:
+            async with transaction(self._pool) as connection:
+                rows = await outbox.take(connection, _AT_ONCE)
+                if not rows:
+                    return False
+                async with asyncio.timeout(_PATIENCE_S):
+                    acknowledged = [
+                        await producer.send(one.topic, one.value, one.key, headers=list(one.headers)) for _, one in rows
+                    ]
+                    await asyncio.gather(*acknowledged)
+                await outbox.remove(connection, [row for row, _ in rows])
+        except BaseException:
+            await self._drop()
+            raise
+        return len(rows) == _AT_ONCE
+
+    async def _ready(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **client_options(self._kafka),
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=1,
+                request_timeout_ms=10_000,
+            )
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def _drop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                async with asyncio.timeout(2):
+                    await producer.stop()
+            except TimeoutError:
+                self.log.warning("the producer did not stop in time; its messages are sent again")
+
+    async def on_stop(self) -> None:
+        """Close the producer."""
+        await self._drop()
