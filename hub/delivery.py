@@ -254,30 +254,25 @@ class _Turn:
             await self.recorder.flush()
             async with transaction(self.pool) as connection:
                 await batches.settle_window(connection, self.batch)
-        asked = [one for one in self.batch.members if one.state is State.UNKNOWN]
         plain = [one for one in self.batch.members if one.state is not State.UNKNOWN]
-        return [*await self._decide_unknown(again, fresh=True), *await self._decide_unknown(asked, fresh=False), *plain]
+        asked = [one for one in self.batch.members if one.state is State.UNKNOWN and await self._goes_out_again(one)]
+        return [*again, *asked, *plain]
 
-    async def _decide_unknown(self, members: Sequence[Member], *, fresh: bool) -> list[Member]:
-        to_send: list[Member] = []
-        publisher = self.publisher
-        for member in members:
-            given = self.given(member)
-            if isinstance(publisher, LooksUp):
-                if await self._look_up(publisher, member):
-                    to_send.append(member)
-            elif fresh or Step.SEND is on_its_turn(
-                given.rule, times=given.unknowns, lane=given.lane, can_look_up=False
-            ):
-                to_send.append(member)
-            else:
-                self.recorder.add(outcomes.not_sent(member, State.FAILED, "its outcome stayed unclear", self.now()))
-        return to_send
+    async def _goes_out_again(self, member: Member) -> bool:
+        """Whether an unknown delivery whose pause is over is sent again; if not, what became of it is recorded."""
+        given = self.given(member)
+        step = on_its_turn(given.rule, times=given.unknowns, lane=given.lane, can_look_up=given.can_look_up)
+        if step is Step.LOOK_UP:
+            return await self._look_up(member)
+        if step is Step.OFFICER:
+            self.recorder.add(outcomes.not_sent(member, State.FAILED, "its outcome stayed unclear", self.now()))
+        return step is Step.SEND
 
-    async def _look_up(self, publisher: LooksUp, member: Member) -> bool:
+    async def _look_up(self, member: Member) -> bool:
         """Ask the provider; True when it has never seen the message, so that sending it repeats nothing."""
+        assert isinstance(self.publisher, LooksUp)  # or the step would be another
         try:
-            found = await publisher.look_up(key_of(self.batch.order_id, member), member.address or "")
+            found = await self.publisher.look_up(key_of(self.batch.order_id, member), member.address or "")
         except PublishError as error:
             due = Due("resolve", min(self.now() + timedelta(minutes=1), self.batch.expires))
             if self.now() >= self.batch.expires:

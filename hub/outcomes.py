@@ -79,7 +79,7 @@ def wait_for(given: Circumstances) -> Due:
     following = unclear.after_unknown(
         given.rule, times=given.unknowns + 1, lane=given.lane, can_look_up=given.can_look_up
     )
-    if following.step is unclear.Step.WAIT:
+    if following.step is not unclear.Step.SEND:
         return Due("resolve", given.now + following.wait)
     pause = retry.decide(given.policy, tries=given.unknowns + 1, now=given.now, expires=given.expires, luck=given.luck)
     return Due("retry", pause.at) if isinstance(pause, retry.TryAgain) else Due("officer", given.now)
@@ -88,12 +88,12 @@ def wait_for(given: Circumstances) -> Due:
 def interrupted(member: Member, given: Circumstances) -> tuple[Record, bool]:
     """What to record of a message that an earlier owner of the batch was handing over when it vanished.
 
-    True when it is sent again (or looked up) in this very batch; otherwise the record says what it waits for.
+    True when it is sent again in this very batch; otherwise the record says what it waits for.
     """
     following = unclear.after_unknown(
         given.rule, times=given.unknowns + 1, lane=given.lane, can_look_up=given.can_look_up
     )
-    waits = following.step is unclear.Step.WAIT
+    waits = following.step is not unclear.Step.SEND
     record = Record(
         member.recipient_id,
         attempt_of(member.standing),

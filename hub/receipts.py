@@ -76,7 +76,7 @@ async def _bounce(connection: Connection, receipt: KeptReceipt) -> tuple[str, De
     if attempt is None:
         return "unbound", None
     said = bounces.classify(receipt.body)
-    if said is None or said.kind not in ("hard", "soft"):
+    if said is None or said.kind not in ("hard", "soft") or not said.gave_up:
         return "ignored", attempt[0]
     reason = said.diagnostic or "the recipient's mail server sent it back"
     await _record(connection, receipt, attempt, State.FAILED, code=said.status, reason=reason)

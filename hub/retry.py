@@ -11,7 +11,7 @@ class Policy:
     first: timedelta = timedelta(seconds=4)
     factor: float = 3.0
     longest: timedelta = timedelta(minutes=30)
-    tries: int = 20
+    tries: int = 200  # about four days at the longest delay; most announcements expire before
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,12 @@ M = TypeVar("M", bound=BaseModel)
 
 PREFIX = "TAMBOUR_"
 _NOT_SETTINGS = {"TAMBOUR_HOME", "TAMBOUR_SETTINGS"}  # where to find the rest
-_TEST_PREFIXES = ("TAMBOUR_CORPUS", "TAMBOUR_RECORD", "TAMBOUR_TEST")
+_NOT_OURS = (
+    "TAMBOUR_CORPUS",
+    "TAMBOUR_RECORD",
+    "TAMBOUR_TEST",
+    "TAMBOUR_PORT_",
+)  # tests, and the ports of what we embed
 _SECRETS = {"database", "password", "secret", "token", "webhook_secret"}
 
 
@@ -148,7 +153,7 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str], faults: list[Faul
     origins: dict[tuple[str, ...], str] = {}
     # shallow names first: TAMBOUR_KAFKA is the address, TAMBOUR_KAFKA__PROTOCOL then joins it
     for name in sorted(environ, key=lambda name: (name.count("__"), name)):
-        if not name.startswith(PREFIX) or name in _NOT_SETTINGS or name.startswith(_TEST_PREFIXES):
+        if not name.startswith(PREFIX) or name in _NOT_SETTINGS or name.startswith(_NOT_OURS):
             continue
         place = tuple(name.removeprefix(PREFIX).lower().split("__"))
         branch: Any = tree

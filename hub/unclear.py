@@ -17,6 +17,12 @@ RESOLVE_URGENT_AFTER = timedelta(minutes=1)
 """The same in the urgent lane, where one repeated message does less harm than a missing one."""
 
 
+LOOK_UP_AFTER = timedelta(seconds=20)
+"""When a provider that can be asked is asked: earlier, it may not know yet what it has just taken in."""
+LOOK_UP_URGENT_AFTER = timedelta(seconds=5)
+"""The same in the urgent lane."""
+
+
 class Step(Enum):
     """What comes next."""
 
@@ -28,7 +34,7 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """A step, and for ``WAIT`` how long."""
+    """A step, and for ``WAIT`` and ``LOOK_UP`` how long to pause before."""
 
     step: Step
     wait: timedelta = timedelta(0)
@@ -42,7 +48,7 @@ def after_unknown(rule: Unclear, *, times: int, lane: Lane, can_look_up: bool) -
     if rule is Unclear.SEND_ONCE_MORE:
         return Next(Step.SEND) if times <= 1 else Next(Step.WAIT, wait)
     if can_look_up:
-        return Next(Step.LOOK_UP)
+        return Next(Step.LOOK_UP, LOOK_UP_URGENT_AFTER if lane is Lane.URGENT else LOOK_UP_AFTER)
     return Next(Step.WAIT, wait)
 
 

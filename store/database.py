@@ -3,12 +3,16 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
-Pool = asyncpg.Pool[Any]
+if TYPE_CHECKING:  # asyncpg's stubs make these generic; the classes themselves are not
+    Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+    Pool = asyncpg.Pool[Any]
+else:
+    Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+    Pool = asyncpg.Pool
 
 AWAY: tuple[type[BaseException], ...] = (
     OSError,
@@ -25,11 +29,11 @@ AWAY: tuple[type[BaseException], ...] = (
 """Failures that pass: the same work done again later is expected to succeed. Anything else is a defect."""
 
 
-async def _prepare(connection: asyncpg.Connection[Any]) -> None:
+async def _prepare(connection: "asyncpg.Connection[Any]") -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 
 
-async def connect(dsn: str) -> asyncpg.Connection[Any]:
+async def connect(dsn: str) -> "asyncpg.Connection[Any]":
     """One connection for what holds its own (LISTEN, migrations). Raises one of AWAY when there is no server."""
     connection = await asyncpg.connect(dsn, timeout=10)
     await _prepare(connection)

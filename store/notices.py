@@ -68,9 +68,44 @@ async def cancel(connection: Connection, notice: int) -> bool:
     )
 
 
-async def listing(connection: Connection, *, limit: int = 200) -> list[Notice]:
-    """Notices, latest due first."""
-    rows = await connection.fetch(_NOTICE + " ORDER BY n.due_at DESC, n.id DESC LIMIT $1", limit)
+async def send_anyway(connection: Connection, notice: int) -> bool:
+    """Let a notice that asks go out now; False when it does not ask (any more).
+
+    A compare-and-set on its row: of two officers who decide at once, one sends. It becomes due again rather than
+    being emitted here, so that it goes by the clock's door; its event keeps its id.
+    """
+    return (
+        await connection.fetchval(
+            "UPDATE notice SET state = 'scheduled', due_at = clock_timestamp(), changed_at = now()"
+            " WHERE id = $1 AND state = 'asks' RETURNING true",
+            notice,
+        )
+        is not None
+    )
+
+
+async def get(connection: Connection, notice: int) -> Notice | None:
+    """One notice by its id."""
+    row = await connection.fetchrow(_NOTICE + " WHERE n.id = $1", notice)
+    return None if row is None else Notice(**row)
+
+
+async def listing(connection: Connection, *, state: str | None = None, limit: int = 200) -> list[Notice]:
+    """Notices, in one state or in any, latest due first."""
+    rows = await connection.fetch(
+        _NOTICE + " WHERE $1::text IS NULL OR n.state = $1 ORDER BY n.due_at DESC, n.id DESC LIMIT $2", state, limit
+    )
+    return [Notice(**row) for row in rows]
+
+
+async def pending(connection: Connection, authority_id: int, matter: str) -> list[Notice]:
+    """What is still to go out about a matter, earliest due first."""
+    rows = await connection.fetch(
+        _NOTICE + " WHERE n.authority_id = $1 AND n.content->>'matter' = $2 AND n.state IN ('scheduled', 'asks')"
+        " ORDER BY n.due_at, n.id",
+        authority_id,
+        matter,
+    )
     return [Notice(**row) for row in rows]
 
 

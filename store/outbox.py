@@ -4,6 +4,7 @@ The relay (streams/relay.py) hands rows to Kafka and deletes them only once the 
 crash repeats a message but never loses one; consumers tolerate repeats.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,11 +26,12 @@ async def put(connection: Connection, messages: Sequence[Outgoing]) -> None:
     if messages:
         await connection.execute(
             "INSERT INTO outbox (topic, key, value, headers)"
-            " SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::jsonb[])",
+            " SELECT topic, key, value, headers::jsonb"
+            " FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[]) AS u(topic, key, value, headers)",
             [message.topic for message in messages],
             [message.key for message in messages],
             [message.value for message in messages],
-            [[[name, value.decode()] for name, value in message.headers] for message in messages],
+            [json.dumps([[name, value.decode()] for name, value in message.headers]) for message in messages],
         )
 
 

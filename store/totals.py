@@ -1,5 +1,6 @@
 """Figures over everything, for the live table of the terminal and the first page of the portal."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -125,3 +126,14 @@ async def totals(connection: Connection, *, since: datetime | None = None) -> To
         outbox=rest["outbox"],
         receipts_open=rest["receipts_open"],
     )
+
+
+async def delivered_of(connection: Connection, event_ids: Sequence[str]) -> int:
+    """How many deliveries of these events' announcements were accepted by a provider."""
+    found: int = await connection.fetchval(
+        "SELECT count(*) FROM event e JOIN delivery_order o USING (announcement_id, version)"
+        " JOIN delivery d ON d.order_id = o.id WHERE e.event_id = ANY($1::text[]) AND d.standing % 16 = ANY($2::int[])",
+        list(event_ids),
+        [State.SENT.value, State.DELIVERED.value],
+    )
+    return found

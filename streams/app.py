@@ -45,6 +45,7 @@ class App(faust.App):
 
 def make_app(group: str, kafka: KafkaSettings, folder: Path) -> App:
     """An app of consumer group ``group``. Topics are made by streams.topics, not declared by Faust."""
+    folder.mkdir(parents=True, exist_ok=True)
     return App(
         group,
         broker=[f"kafka://{one}" for one in kafka.bootstrap.split(",")],

@@ -1,0 +1,186 @@
+"""A whole Tambour on this machine: which programs, with which settings, in which order."""
+
+import asyncio
+import os
+import sys
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from launcher.embedded.kafka import Kafka
+from launcher.embedded.postgres import Postgres
+from launcher.environment import remember, secret_file
+from launcher.faults import Fault
+from launcher.home import Home
+from launcher.ports import Ports, setting_of
+from launcher.programs import Program
+from launcher.supervisor import Supervisor
+from store.database import connect
+from store.migrations import migrate
+from streams.worker import ROLES
+
+ROOT = Path(__file__).resolve().parents[1]
+SANDBOX_SECRETS = ("sandbox-token", "sandbox-webhook")
+
+
+@dataclass
+class Stack:
+    """The programs of one home. ``sandbox`` adds the local providers and makes channels of them.
+
+    ``own`` are the variables that decide whether Kafka and PostgreSQL are embedded or somebody else's.
+    """
+
+    home: Home
+    ports: Ports
+    sandbox: bool = False
+    own: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    say: Callable[[str], None] = lambda text: None
+    sandbox_options: Sequence[str] = ()
+    extra: Mapping[str, str] = field(default_factory=dict)
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kafka, database = _named_elsewhere(self.own)
+        self.kafka = None if kafka else Kafka(self.home.kafka, self.ports.kafka, jars=_jars(self.home), say=self.say)
+        self.postgres = None if database else Postgres(self.home.postgres, self.ports.postgres)
+
+    async def start(self, supervisor: Supervisor) -> None:
+        """Start everything in order; returns once the portal answers. Raises launcher.faults.Fault."""
+        servers = [one.program() for one in (self.postgres, self.kafka) if one is not None]
+        providers = [self.sandbox_program()] if self.sandbox else []
+        await supervisor.start_together([*servers, *providers])
+        self.environ = {**self.settings(), **self.extra}
+        remember(self.home, self.environ)
+        await self.migrate()
+        await supervisor.start_together([*(self.worker(role) for role in ROLES), self.portal()])
+
+    def settings(self) -> dict[str, str]:
+        """The variables that make the embedded parts known to our processes; what the town set itself wins."""
+        ports, url = self.ports, f"http://127.0.0.1:{self.ports.portal}"
+        found = {
+            "TAMBOUR_LINKS__SECRET_FILE": str(secret_file(self.home, "links")),
+            "TAMBOUR_LINKS__PUBLIC_URL": url,
+            "TAMBOUR_LINKS__BOUNCE_DOMAIN": "bounces.localhost",
+            "TAMBOUR_PORTAL__PORT": str(ports.portal),
+            "TAMBOUR_INLET__PORT": str(ports.inlet),
+        }
+        if self.kafka is not None:
+            found["TAMBOUR_KAFKA"] = self.kafka.bootstrap
+        if self.postgres is not None:
+            found["TAMBOUR_DATABASE_FILE"] = str(secret_file(self.home, "database", self.postgres.dsn))
+        if self.sandbox:
+            found |= self._sandbox_channels()
+        else:
+            found = {name: value for name, value in found.items() if not _set_by_town(name, self.own)}
+        return found
+
+    def _sandbox_channels(self) -> dict[str, str]:
+        web = f"http://127.0.0.1:{self.ports.sandbox_http}"
+        token, webhook = (str(secret_file(self.home, name)) for name in SANDBOX_SECRETS)
+        return {
+            "TAMBOUR_PORTAL__SANDBOX_URL": web,
+            "TAMBOUR_CHANNELS__EMAIL__HOST": "127.0.0.1",
+            "TAMBOUR_CHANNELS__EMAIL__PORT": str(self.ports.sandbox_smtp),
+            "TAMBOUR_CHANNELS__EMAIL__TLS": "none",
+            "TAMBOUR_CHANNELS__SMS__URL": web,
+            "TAMBOUR_CHANNELS__SMS__TOKEN_FILE": token,
+            "TAMBOUR_CHANNELS__SMS__WEBHOOK_SECRET_FILE": webhook,
+            "TAMBOUR_CHANNELS__MASTODON__ACCOUNTS__VALMERANDE__URL": web,
+            "TAMBOUR_CHANNELS__MASTODON__ACCOUNTS__VALMERANDE__TOKEN_FILE": token,
+        }
+
+    async def migrate(self) -> list[str]:
+        """Bring the database up to date; returns the migrations applied."""
+        from launcher.environment import settings_of
+
+        connection = await connect(settings_of({**self.own, **self.environ}).database.get_secret_value())
+        try:
+            return await migrate(connection)
+        finally:
+            await connection.close()
+
+    def worker(self, role: str) -> Program:
+        """A worker process of ours."""
+        return Program(
+            name=role,
+            argv=(sys.executable, "-m", "launcher", "worker", role),
+            log=self.home.logs / f"{role}.log",
+            environ={**self.environ, **self._ours},
+            stop_within=25,
+        )
+
+    def portal(self) -> Program:
+        """The web server."""
+        return Program(
+            name="portal",
+            argv=(sys.executable, "-m", "launcher", "portal"),
+            log=self.home.logs / "portal.log",
+            environ={**self.environ, **self._ours},
+            ready=lambda: _answers(f"http://127.0.0.1:{self.ports.portal}/healthz"),
+            ports={self.ports.portal: setting_of("portal")},
+        )
+
+    def sandbox_program(self) -> Program:
+        """The local providers."""
+        ports = self.ports
+        _, webhook = (secret_file(self.home, name) for name in SANDBOX_SECRETS)
+        return Program(
+            name="sandbox",
+            argv=(
+                *(sys.executable, "-m", "sandbox", "--home", str(self.home.folder / "sandbox")),
+                *("--smtp-port", str(ports.sandbox_smtp), "--http-port", str(ports.sandbox_http)),
+                *("--inlet-smtp", f"127.0.0.1:{ports.inlet}"),
+                *("--sms-webhook", f"http://127.0.0.1:{ports.portal}/webhooks/sms"),
+                *("--sms-webhook-secret-file", str(webhook)),
+                *self.sandbox_options,
+            ),
+            log=self.home.logs / "sandbox.log",
+            environ=self._ours,
+            ready=lambda: _answers(f"http://127.0.0.1:{ports.sandbox_http}/sandbox/counts"),
+            ports={ports.sandbox_http: setting_of("sandbox_http"), ports.sandbox_smtp: setting_of("sandbox_smtp")},
+        )
+
+    @property
+    def _ours(self) -> dict[str, str]:
+        return {"PYTHONPATH": str(ROOT), "TAMBOUR_HOME": str(self.home.folder)}
+
+
+def _jars(home: Home) -> Path:
+    """Jars are shared by the demo's home and the one around it."""
+    return home.jars if home.folder.name != "demo" else Home(home.folder.parent).jars
+
+
+def _named_elsewhere(own: Mapping[str, str]) -> tuple[bool, bool]:
+    """Whether Kafka and the database are named by the town, in variables or in its settings file."""
+    return _set_by_town("TAMBOUR_KAFKA", own), _set_by_town("TAMBOUR_DATABASE", own)
+
+
+def _set_by_town(variable: str, own: Mapping[str, str]) -> bool:
+    stem = variable.removesuffix("_FILE")
+    if any(name == stem or name == f"{stem}_FILE" or name.startswith(f"{stem}__") for name in own):
+        return True
+    path = Path(own.get("TAMBOUR_SETTINGS", "tambour.toml"))
+    if not path.exists():
+        return False
+    try:
+        branch: object = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Fault(f"{path} can't be read as TOML: {error}.", "Mend it there.") from error
+    for step in stem.removeprefix("TAMBOUR_").lower().split("__"):
+        if not isinstance(branch, dict) or not (step in branch or f"{step}_file" in branch):
+            return False
+        branch = branch.get(step)
+    return True
+
+
+async def _answers(url: str) -> None:
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+        except urllib.error.HTTPError as error:
+            raise ConnectionError(f"{url} answers {error.code}") from error
+
+    await asyncio.to_thread(ask)

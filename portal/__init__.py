@@ -1,0 +1,1 @@
+"""The web: tracking pages and their exports, webhooks of providers, and the way out for citizens."""

@@ -1,0 +1,76 @@
+"""One HTTP exchange with a provider, and the two questions that decide between "try again" and "it may be out
+there": did any byte of the request leave, and did a whole reply come.
+
+httpx's exceptions blur the first (the same ReadError for a reused connection and for a lost reply), so the
+exchange watches httpcore's trace instead.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from publishers.base import PublishError, Unknown, Untried
+
+KEEP_ALIVE = 2.0
+"""Seconds an idle connection is kept. Servers commonly close theirs after 5 s; reusing one in that instant
+would leave an outcome unknown for nothing."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of one request. ``begun`` turns true when its first byte is about to leave."""
+
+    begun: bool = False
+
+    async def trace(self, event: str, _: Mapping[str, Any]) -> None:
+        """Listens to httpcore (its "trace" extension)."""
+        if event.endswith("send_request_headers.started"):
+            self.begun = True
+
+    def lost(self, why: str) -> PublishError:
+        """The error of a message whose reply will not come: Unknown once it may have left, else Untried."""
+        return Unknown(why) if self.begun else Untried(why)
+
+
+class Wire:
+    """The way to one account at a provider: ``width`` requests at a time, each within ``seconds`` altogether.
+
+    Takes turns by itself, because httpx's pool goes on opening connections for those in its queue after it was
+    closed: they would be sent when everybody believes that nothing is.
+    """
+
+    def __init__(self, url: str, token: str, width: int, seconds: float) -> None:
+        self._url = url.rstrip("/")
+        self._seconds = seconds
+        self._turns = asyncio.Semaphore(width)
+        self._closed = False
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {token}"},
+            limits=httpx.Limits(max_connections=width, max_keepalive_connections=width, keepalive_expiry=KEEP_ALIVE),
+            timeout=None,  # the time of the whole is kept here, waiting for a turn included
+        )
+
+    def request(self, method: str, path: str, **content: Any) -> httpx.Request:
+        """A request to ``path`` ("/…") at the provider; ``content`` as ``httpx.AsyncClient.build_request`` takes it."""
+        return self._client.build_request(method, f"{self._url}{path}", **content)
+
+    async def send(self, request: httpx.Request, exchange: Exchange) -> httpx.Response:
+        """The whole reply, whatever its status. Raises Untried when nothing left, Unknown when no reply came."""
+        request.extensions = {**request.extensions, "trace": exchange.trace}
+        try:
+            async with asyncio.timeout(self._seconds), self._turns:
+                if self._closed:
+                    raise Untried("the channel was closed")
+                return await self._client.send(request)
+        except TimeoutError:
+            raise exchange.lost(f"no answer within {self._seconds:g} s") from None
+        except httpx.RequestError as error:
+            raise exchange.lost(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+
+    async def aclose(self) -> None:
+        """Close the connections: what is under way ends Unknown, what waits for its turn or comes later Untried."""
+        self._closed = True
+        await self._client.aclose()

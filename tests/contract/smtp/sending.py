@@ -1,0 +1,59 @@
+"""What the mail tests share: mails, options for a local server, and a report that must be told exactly once."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from publishers.base import Outcome, Permanent, Receipt, Transient, Unknown, Untried
+from publishers.smtp import Smtp, SmtpOptions
+from schemas.messages import Mail
+
+CONTENT = b"From: mairie@valmerande.example\r\nSubject: essai\r\n\r\nligne\r\n.point\r\n..deux\r\n.\r\nfin\r\n"
+
+
+def options(port: int, **more: Any) -> SmtpOptions:
+    """Options for a server on this machine, in clear unless told otherwise."""
+    return SmtpOptions(**{"host": "127.0.0.1", "port": port, "tls": "none", "local_hostname": "hub.example", **more})
+
+
+def mails(count: int, recipient: str = "voisin{}@example.org") -> list[Mail]:
+    """Mails with keys "0", "1"…"""
+    return [Mail(str(n), f"retour+{n}@valmerande.example", recipient.format(n), CONTENT) for n in range(count)]
+
+
+_LETTERS: dict[type[object], str] = {Receipt: "Re", Transient: "Tr", Permanent: "Pe", Unknown: "??", Untried: "Ut"}
+
+
+class Reported(dict[str, Outcome]):
+    """A report: key → outcome. Refuses to be told twice."""
+
+    def __call__(self, key: str, outcome: Outcome) -> None:
+        assert key not in self, f"{key} reported as {self[key]!r} and as {outcome!r}"
+        self[key] = outcome
+
+    def kinds(self, messages: Sequence[Mail]) -> str:
+        """Two letters a message, in order: see ``_LETTERS``."""
+        return " ".join(_LETTERS[type(self[mail.key])] for mail in messages)
+
+    def receipts(self) -> int:
+        """How many were accepted."""
+        return sum(isinstance(outcome, Receipt) for outcome in self.values())
+
+
+async def send(messages: Sequence[Mail], with_options: SmtpOptions) -> Reported:
+    """Send over a fresh channel and close it. Checks that each message was reported, once."""
+    reported = Reported()
+    smtp = Smtp(with_options)
+    try:
+        await smtp.publish_many(messages, reported)
+    finally:
+        await smtp.aclose()
+    assert sorted(reported) == sorted(mail.key for mail in messages)
+    return reported
+
+
+async def until(condition: Callable[[], object], seconds: float = 5) -> None:
+    """Wait for a condition to hold."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in the server, not in an Event
+            await asyncio.sleep(0.005)

@@ -1,0 +1,182 @@
+"""The splice: whatever the slots, a standard parser reads back exactly what was meant."""
+
+import email
+import html
+import string
+from datetime import UTC, datetime
+from email import policy
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.mail_mime import BadSlot, Headers, MailSlots, MailTemplate, Placeholders, compose
+
+pytestmark = pytest.mark.unit
+
+NOW = datetime(2026, 11, 4, 7, 30, tzinfo=UTC)
+HEADERS = Headers(
+    from_name="Ville de Valmerande, mairie « à vous »",
+    from_address="annonces@valmerande.example",
+    reply_to="mairie@valmerande.example",
+    subject="Mise à jour : rue des Tisserands barrée du 4 au 8 novembre, déviation par le quai Vauclair",
+    date=NOW,
+    list_id="annonces.valmerande.example",
+    language="fr",
+)
+SLOTS = MailSlots("marie@example.org", "1f-2a.1@valmerande.example", "https://valmerande.example/u/1f.abcd")
+
+_ATEXT = string.ascii_letters + string.digits + "!#$%&'*+/=?^_`{|}~-"
+_atoms = st.text(_ATEXT, min_size=1, max_size=20)
+_dotted = st.lists(_atoms, min_size=1, max_size=3).map(".".join)
+_labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+_domains = st.lists(_labels, min_size=1, max_size=4).map(".".join)
+recipients = st.builds("{}@{}".format, _dotted, _domains).filter(lambda text: "=?" not in text)
+message_ids = st.builds("{}@{}".format, _dotted, _domains)
+urls = st.builds(
+    "{}://{}/{}".format,
+    st.sampled_from(["http", "https"]),
+    _domains,
+    st.text(string.ascii_letters + string.digits + "._~:/?#[]@!$&'()*+,;=%-", max_size=600),
+).filter(lambda text: "=?" not in text)
+# what a template may say: any character but controls and the line ends that MIME normalizes
+prose = st.text(
+    st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029") | st.just("\n"), max_size=300
+)
+
+
+def mail(text: str = "à {url}\n", page: str = '<p>é <a href="{url}">x</a> {to}</p>\n') -> MailTemplate:
+    holes = Placeholders.fresh()
+    filled = [body.replace("{url}", holes.unsubscribe_url).replace("{to}", holes.recipient) for body in (text, page)]
+    return compose(HEADERS, *filled, holes)
+
+
+def read(content: bytes) -> EmailMessage:
+    message = email.message_from_bytes(content, policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def body(message: EmailMessage, subtype: str) -> str:
+    part = message.get_body((subtype,))
+    assert part is not None
+    assert not part.defects
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+@given(recipients, message_ids, urls, prose, prose)
+def test_parser_reads_back_the_slots_in_headers_and_both_bodies(
+    recipient: str, message_id: str, url: str, before: str, after: str
+) -> None:
+    text = f"{before}{{url}}{after}{{to}}\n".replace("\r", "")
+    content = mail(text, f"<p>{text}</p>\n").splice(MailSlots(recipient, message_id, url))
+    message = read(content)
+
+    assert [address.addr_spec for address in message["To"].addresses] == [recipient]
+    assert message["Message-ID"] == f"<{message_id}>"
+    assert message["List-Unsubscribe"] == f"<{url}>"
+    assert not message.defects
+    assert not any(value.defects for value in message.values())
+    assert body(message, "plain") == text.replace("{url}", url).replace("{to}", recipient)
+    escaped = text.replace("{url}", html.escape(url)).replace("{to}", html.escape(recipient))
+    assert body(message, "html") == f"<p>{escaped}</p>\n"
+    assert content.isascii()
+    assert b"\n" not in content.replace(b"\r\n", b"") and b"\r" not in content.replace(b"\r\n", b"")
+    head, _, rest = content.partition(b"\r\n\r\n")
+    assert max(map(len, head.split(b"\r\n"))) <= 998
+    assert max(map(len, rest.split(b"\r\n"))) <= 76
+
+
+@given(prose.filter(lambda text: text.strip()))
+def test_subject_and_sender_survive_encoding(words: str) -> None:
+    said = " ".join(words.split())
+    headers = Headers(said, "a@valmerande.example", None, said, NOW, "a.example", "fr")
+    holes = Placeholders.fresh()
+    content = compose(headers, holes.unsubscribe_url, holes.unsubscribe_url, holes).splice(SLOTS)
+    assert content.isascii()
+    head = content.partition(b"\r\n\r\n")[0]
+    assert max(map(len, head.split(b"\r\n"))) <= 998
+    message = read(content)
+    assert message["From"].addresses[0].addr_spec == "a@valmerande.example"
+    assert message["To"] == SLOTS.recipient
+    assert message["Subject"] == said
+
+
+def test_headers_are_those_a_bulk_sender_needs() -> None:
+    message = read(mail().splice(SLOTS))
+    assert message["From"].addresses[0].display_name == HEADERS.from_name
+    assert message["From"].addresses[0].addr_spec == HEADERS.from_address
+    assert message["Reply-To"] == HEADERS.reply_to
+    assert message["Subject"] == HEADERS.subject
+    assert message["Date"].datetime == NOW
+    assert message["List-Id"] == "<annonces.valmerande.example>"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Content-Language"] == "fr"
+    assert message["Precedence"] is None
+    assert message.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+    assert len(message.keys()) == len({name.lower() for name in message.keys()})  # noqa: SIM118
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("recipient", "marie@example.org\r\nBcc: all@example.org"),
+        ("recipient", "marie@example.org\n"),
+        ("recipient", "marie"),
+        ("recipient", "marie@"),
+        ("recipient", "a@b@c"),
+        ("recipient", "marie@example.org, luc@example.org"),
+        ("recipient", "<marie@example.org>"),
+        ("recipient", "marie..m@example.org"),
+        ("recipient", "hélène@example.org"),
+        ("recipient", "m@-example.org"),
+        ("recipient", f"{'m' * 65}@example.org"),
+        ("recipient", f"m@{'a.' * 130}org"),
+        ("recipient", "=?utf-8?q?x?=@example.org"),
+        ("message_id", "<1@example.org>"),
+        ("message_id", "1@example.org\r\nX: y"),
+        ("message_id", "1"),
+        ("unsubscribe_url", "https://example.org/>\r\nBcc: x@example.org"),
+        ("unsubscribe_url", "https://example.org/ a"),
+        ("unsubscribe_url", 'https://example.org/"onclick="x'),
+        ("unsubscribe_url", "javascript:alert(1)"),
+        ("unsubscribe_url", "https://example.org/é"),
+        ("unsubscribe_url", "https://example.org/" + "a" * 900),
+    ],
+)
+def test_a_value_that_could_break_a_header_is_refused(field: str, value: str) -> None:
+    slots = {"recipient": SLOTS.recipient, "message_id": SLOTS.message_id, "unsubscribe_url": SLOTS.unsubscribe_url}
+    with pytest.raises(BadSlot) as caught:
+        MailSlots(**{**slots, field: value})
+    assert caught.value.slot == field
+    assert caught.value.value == value
+
+
+def test_a_subject_with_a_line_end_is_refused() -> None:
+    holes = Placeholders.fresh()
+    headers = Headers("Ville", "a@valmerande.example", None, "Bonjour\r\nBcc: x@y.example", NOW, "a.example", "fr")
+    with pytest.raises(ValueError, match="linefeed"):
+        compose(headers, holes.unsubscribe_url, holes.unsubscribe_url, holes)
+
+
+def test_a_mail_without_an_unsubscribe_link_is_refused() -> None:
+    holes = Placeholders.fresh()
+    with pytest.raises(ValueError, match="text body has no unsubscribe link"):
+        compose(HEADERS, "Bonjour", holes.unsubscribe_url, holes)
+
+
+def test_percent_signs_and_look_alike_boundaries_are_ordinary_text() -> None:
+    text = "100 % sûr %s %b\n--=_tambour_alternative\n--=_tambour_alternative--\n{url}\n"
+    message = read(mail(text).splice(SLOTS))
+    assert body(message, "plain") == text.replace("{url}", SLOTS.unsubscribe_url)
+    assert len(list(message.iter_parts())) == 2
+
+
+def test_two_recipients_of_one_template_differ_only_in_their_slots() -> None:
+    template = mail()
+    other = MailSlots("luc@example.org", "1f-2b.1@valmerande.example", "https://valmerande.example/u/20.efgh")
+    first, second = template.splice(SLOTS), template.splice(other)
+    assert first.replace(b"marie", b"luc").replace(b"2a.1", b"2b.1").replace(b"1f.abcd", b"20.efgh") == second
