@@ -265,7 +265,7 @@ class _Turn:
         if step is Step.LOOK_UP:
             return await self._look_up(member)
         if step is Step.OFFICER:
-            self.recorder.add(outcomes.not_sent(member, State.FAILED, "its outcome stayed unclear", self.now()))
+            self.recorder.add(outcomes.ask_officer(member, given))
         return step is Step.SEND
 
     async def _look_up(self, member: Member) -> bool:
@@ -274,10 +274,8 @@ class _Turn:
         try:
             found = await self.publisher.look_up(key_of(self.batch.order_id, member), member.address or "")
         except PublishError as error:
-            due = Due("resolve", min(self.now() + timedelta(minutes=1), self.batch.expires))
-            if self.now() >= self.batch.expires:
-                due = Due("officer", self.now())
             attempt, at = attempt_of(member.standing), self.now()
+            due = Due("resolve", min(at + timedelta(minutes=1), self.batch.expires))
             self.recorder.add(
                 Record(member.recipient_id, attempt, State.UNKNOWN, at, code=error.code, reason=error.reason, due=due)
             )

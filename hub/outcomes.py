@@ -69,9 +69,8 @@ def _again(member: Member, outcome: PublishError, given: Circumstances) -> tuple
     if isinstance(decision, retry.TryAgain):
         return State.RETRYING, Due("retry", decision.at), outcome.reason
     reason = f"{outcome.reason}; {decision.reason}"
-    if member.state is State.UNKNOWN:  # an earlier try may have got there: nobody can say that it failed
-        return State.UNKNOWN, Due("officer", given.now), reason
-    return (State.EXPIRED if decision.expired else State.FAILED), None, reason
+    never_handed_over = decision.expired and member.state is not State.UNKNOWN
+    return (State.EXPIRED if never_handed_over else State.FAILED), None, reason
 
 
 def wait_for(given: Circumstances) -> Due:
@@ -82,7 +81,7 @@ def wait_for(given: Circumstances) -> Due:
     if following.step is not unclear.Step.SEND:
         return Due("resolve", given.now + following.wait)
     pause = retry.decide(given.policy, tries=given.unknowns + 1, now=given.now, expires=given.expires, luck=given.luck)
-    return Due("retry", pause.at) if isinstance(pause, retry.TryAgain) else Due("officer", given.now)
+    return Due("retry", pause.at) if isinstance(pause, retry.TryAgain) else Due("officer", given.expires)
 
 
 def interrupted(member: Member, given: Circumstances) -> tuple[Record, bool]:
@@ -108,15 +107,32 @@ def interrupted(member: Member, given: Circumstances) -> tuple[Record, bool]:
 
 
 def not_sent(member: Member, state: State, reason: str, now: datetime) -> Record:
-    """A delivery that ends before it is handed over; one whose outcome is unknown goes to an officer instead."""
+    """A delivery that ends without being handed over (again).
+
+    One whose outcome is unknown can't have "never been handed over": nobody can act on it any more, and it failed
+    as far as we know. A receipt that comes late still proves the contrary.
+    """
     attempt = attempt_of(member.standing)
     if member.state is State.UNKNOWN:
         return Record(
             member.recipient_id,
             attempt,
-            State.UNKNOWN,
+            State.FAILED,
             now,
-            reason=f"not sent again: {reason}",
-            due=Due("officer", now),
+            code="unclear",
+            reason=f"the provider never answered, and it was not sent again: {reason}",
         )
     return Record(member.recipient_id, attempt, state, now, reason=reason)
+
+
+def ask_officer(member: Member, given: Circumstances) -> Record:
+    """An unclear outcome that only a person can settle, while the announcement lasts."""
+    return Record(
+        member.recipient_id,
+        attempt_of(member.standing),
+        State.UNKNOWN,
+        given.now,
+        code="unclear",
+        reason="the provider never answered; sending it again might repeat it",
+        due=Due("officer", given.expires),
+    )

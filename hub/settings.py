@@ -26,7 +26,7 @@ _NOT_OURS = (
     "TAMBOUR_TEST",
     "TAMBOUR_PORT_",
 )  # tests, and the ports of what we embed
-_SECRETS = {"database", "password", "secret", "token", "webhook_secret"}
+_SECRETS = {"database", "password", "secret", "token", "webhook_secret", "officer_token"}
 
 
 class _Frozen(BaseModel):
@@ -71,6 +71,8 @@ class PortalSettings(_Frozen):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8470, ge=0, le=65535)
+    officer_token: SecretStr | None = Field(default=None, min_length=16)
+    """What officers sign in with. Without one, tracking pages are served on loopback only."""
     sandbox_url: HttpUrl | None = None
     """In the demo: where the sandbox's pages are, to link to them."""
 

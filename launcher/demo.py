@@ -1,6 +1,5 @@
 """The demo: a fictional commune, its subscribers and a week of its events, on a whole Tambour with local providers."""
 
-import asyncio
 import json
 import os
 import shutil
@@ -13,7 +12,7 @@ from demo.loader import Message, load_events, load_mended
 from demo.placeholders import Moment
 from launcher.console import say, tell
 from launcher.environment import homes, settings_of
-from launcher.figures import Figures, journals
+from launcher.figures import Figures, first_tries, journals, settled
 from launcher.home import Home, make_folder
 from launcher.live import LiveTable
 from launcher.outside import Outside, outside
@@ -23,11 +22,11 @@ from launcher.stack import Stack
 from launcher.supervisor import Supervisor
 from store import deadletters
 from store.database import connect
-from store.totals import Totals
+from store.totals import Totals, delivered_of
 
 SUBSCRIBERS = 2000
 _SETTLE_WITHIN_S = 240.0
-_BETWEEN_EVENTS_S = 0.25
+_GONE_OUT_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +120,8 @@ async def _tell_the_week(dsn: str, bootstrap: str, sandbox: str, ready_s: float)
     try:
         with LiveTable() as live:
             async with outside(bootstrap) as system:
-                watch = asyncio.create_task(
-                    figures.until_settled(events=len(week), within_s=_SETTLE_WITHIN_S, show=live.show)
-                )
-                await _emit(system, week)
-                await watch
+                await _emit(system, week, figures, live)
+            await figures.until_settled(events=len(week), within_s=_SETTLE_WITHIN_S, show=live.show)
             mended = await _put_back(dsn, load_mended(moment))
             found = await figures.until_settled(
                 events=len(week) + len(mended), within_s=_SETTLE_WITHIN_S, show=live.show
@@ -136,10 +132,21 @@ async def _tell_the_week(dsn: str, bootstrap: str, sandbox: str, ready_s: float)
         await figures.aclose()
 
 
-async def _emit(system: Outside, week: Sequence[Message]) -> None:
+async def _emit(system: Outside, week: Sequence[Message], figures: Figures, live: LiveTable) -> None:
+    """Emit the week in seconds. News of a matter waits until its former news has gone out, as in a real week."""
+    told: set[bytes] = set()
     for message in week:
+        if message.key in told:
+            await figures.until(
+                lambda found: not (found.outbox or found.orders_open or first_tries(found)),
+                _GONE_OUT_WITHIN_S,
+                live.show,
+            )
+        told.add(message.key)
         await system.emit([message])
-        await asyncio.sleep(_BETWEEN_EVENTS_S)  # a week in a few seconds: slow enough to watch
+        found = await figures.read()
+        if found is not None:
+            live.show(found)
 
 
 async def _put_back(dsn: str, mended: Sequence[Message]) -> list[str]:
@@ -160,8 +167,6 @@ async def _put_back(dsn: str, mended: Sequence[Message]) -> list[str]:
 
 
 async def _delivered(dsn: str, events: Sequence[str]) -> int:
-    from store.totals import delivered_of
-
     connection = await connect(dsn)
     try:
         return await delivered_of(connection, events)
@@ -177,8 +182,6 @@ def _summary(
     counts: dict[str, dict[str, int]],
     ready_s: float,
 ) -> Summary:
-    from launcher.figures import settled
-
     if figures is None:
         raise RuntimeError("the database never answered")
     broken = sum(message.outcome == "dead_letter" for message in week)
@@ -188,7 +191,7 @@ def _summary(
         announcements=figures.announcements,
         channels={name: channel.states for name, channel in figures.channels.items()},
         unaccounted=figures.unaccounted,
-        duplicates=sum(provider["duplicates"] for provider in counts.values()),
+        duplicates=sum(provider.get("duplicates", 0) for provider in counts.values()),
         dead_letters=sum(figures.dead_letters.values()),
         dead_letters_expected=broken,
         put_back_delivered=delivered,

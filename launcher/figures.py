@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from schemas.deliveries import State
 from store.database import AWAY, connect
 from store.totals import Totals, totals
 
@@ -33,15 +34,15 @@ class Figures:
         if self._connection is not None:
             await self._connection.close()
 
-    async def until_settled(
+    async def until(
         self,
-        *,
-        events: int,
+        holds: Callable[[Totals], bool],
         within_s: float,
         show: Callable[[Totals], None] = lambda figures: None,
-        calm_s: float = 2.0,
+        *,
+        calm_s: float = 0.0,
     ) -> Totals | None:
-        """Wait until ``events`` are dealt with, every delivery has ended and nothing moved for ``calm_s`` seconds.
+        """Wait until ``holds``, and nothing has moved for ``calm_s`` seconds.
 
         The last figures in any case, also when ``within_s`` has passed; None when there were none.
         """
@@ -54,10 +55,21 @@ class Figures:
                 show(found)
                 if found != last:
                     last, since = found, time.monotonic()
-                elif settled(found, events) and time.monotonic() - since >= calm_s:
+                if holds(found) and time.monotonic() - since >= calm_s:
                     return found
             await asyncio.sleep(0.25)
         return last
+
+    async def until_settled(
+        self,
+        *,
+        events: int,
+        within_s: float,
+        show: Callable[[Totals], None] = lambda figures: None,
+        calm_s: float = 2.0,
+    ) -> Totals | None:
+        """Wait until ``events`` are dealt with and every delivery has ended (see ``until``)."""
+        return await self.until(lambda found: settled(found, events), within_s, show, calm_s=calm_s)
 
 
 def arrived(figures: Totals) -> int:
@@ -65,6 +77,12 @@ def arrived(figures: Totals) -> int:
     return (
         sum(figures.events.values()) + figures.repeats + figures.dead_letters["open"] + figures.dead_letters["put_back"]
     )
+
+
+def first_tries(figures: Totals) -> int:
+    """Deliveries that nobody has tried yet."""
+    waiting = (State.QUEUED.word, State.SENDING.word)
+    return sum(channel.states.get(word, 0) for channel in figures.channels.values() for word in waiting)
 
 
 def settled(figures: Totals, events: int) -> bool:

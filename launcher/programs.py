@@ -77,9 +77,7 @@ def _become(identity: Identity) -> None:
         header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
         data = (ctypes.c_uint32 * 6)()  # two words of (effective, permitted, inheritable)
         data[word * 3 : word * 3 + 3] = [1 << bit] * 3
-        if _libc.capset(header, data) or _libc.prctl(
-            _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, identity.capability, 0, 0
-        ):
+        if _libc.capset(header, data) or _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, identity.capability, 0, 0):
             raise OSError(ctypes.get_errno(), "cannot drop all capabilities but one")
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 

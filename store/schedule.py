@@ -80,11 +80,12 @@ async def dispatch_lost(connection: Connection, limit: int = 200) -> int:
 async def requeue_due(connection: Connection, batch_size: int, limit: int = 2000) -> list[int]:
     """Turn deliveries whose time has come into batches of their orders; returns the batches' ids.
 
-    Those that wait for an officer stay. A batch of the urgent lane is offered at once, as at fan-out.
+    One that waited for an officer until its announcement expired is settled by its batch. A batch of the urgent
+    lane is offered at once, as at fan-out.
     """
     rows = await connection.fetch(
         "DELETE FROM due WHERE (order_id, recipient_id) IN (SELECT order_id, recipient_id FROM due"
-        " WHERE at <= clock_timestamp() AND kind <> 'officer' ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED)"
+        " WHERE at <= clock_timestamp() ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED)"
         " RETURNING order_id, recipient_id",
         limit,
     )

@@ -1,6 +1,7 @@
 """``emit``: put events on Kafka as an outside system would."""
 
 import asyncio
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,14 @@ from typing import Annotated
 
 import typer
 
+from hub.routing import is_stale
+from hub.scheduling import TOPIC, URGENT_TOPIC
+from hub.settings import KafkaSettings
 from launcher import event_files
 from launcher.environment import settings_for_commands
 from launcher.event_files import HEADERS, Checked
 from launcher.faults import Fault
+from launcher.terminal import print_json, printable
 
 EPILOG = (
     "[bold]Examples[/bold]: ./tambour emit works.json · ./tambour emit demo-*.jsonl · generate | ./tambour emit - · "
@@ -57,14 +62,8 @@ def emit(
     line, and nothing is sent. What is sent is the file's own text. The key is authority:matter, so that events of
     one matter stay in order; keep all events of one matter on one topic, for the same reason.
     """
-    from hub.intake import TOPICS
-
-    if topic is not None and topic not in TOPICS:
-        raise typer.BadParameter(f"{topic!r} takes no events; use {' or '.join(TOPICS)}.", param_hint="--topic")
-    if not unchecked:
-        for path in files:
-            if path.suffix == ".j2":
-                raise typer.BadParameter(f"{path} is a template.", param_hint="FILE")
+    if topic not in (None, TOPIC, URGENT_TOPIC):
+        raise typer.BadParameter(f"{topic!r} takes no events; use {TOPIC} or {URGENT_TOPIC}.", param_hint="--topic")
     checked = [event_files.check(written) for path in files for written in event_files.read_events(path)]
     faults = [fault for one in checked for fault in one.faults]
     if faults and not unchecked:
@@ -72,70 +71,54 @@ def emit(
             "\n".join(faults), "Nothing was sent. Mend it (docs/events.md), or send it on purpose with --unchecked."
         )
     settings = settings_for_commands()
-    max_age = timedelta(hours=settings.intake.max_age_hours)
-    _warn_of_stale(checked, max_age)
-    sent = asyncio.run(_send(checked, topic))
-    from launcher.terminal import print_json, printable
-
+    _warn_of_stale(checked, timedelta(hours=settings.intake.max_age_hours))
+    sent = asyncio.run(_send(checked, topic, settings.kafka))
     if as_json:
         return print_json(sent)
     for one in sent:
         name = f"{one.source} {one.id}" if one.id else one.place
         typer.echo(printable(f"{name}: acknowledged on {one.topic}, partition {one.partition}, offset {one.offset}"))
         if one.id:
-            typer.echo(printable(f"  track it with: ./tambour track {_quoted(f'{one.source}/{one.id}')}"))
+            typer.echo(printable(f"  track it with: ./tambour track {shlex.quote(f'{one.source}/{one.id}')}"))
         else:
             typer.echo("  it becomes a dead letter: ./tambour deadletters list")
 
 
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
-
-
 def _warn_of_stale(checked: Sequence[Checked], max_age: timedelta) -> None:
-    from hub.routing import is_stale
-
     now = datetime.now(UTC)
     for one in checked:
         if one.event and one.data and is_stale(one.event.time, one.data.expires, now, max_age):
-            typer.echo(f"{one.written.place}: it is over, or too old: the hub will record it and tell nobody.", err=True)
+            typer.echo(
+                f"{one.written.place}: it is over, or too old: the hub will record it and tell nobody.", err=True
+            )
 
 
-async def _send(checked: Sequence[Checked], topic: str | None) -> list[Sent]:
+async def _send(checked: Sequence[Checked], topic: str | None, kafka: KafkaSettings) -> list[Sent]:
     """Send in the order given; returns once all are acknowledged. Raises Fault."""
     from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-    from hub.scheduling import TOPIC, URGENT_TOPIC
     from launcher.reach import kafka_away, producer
 
-    kafka = settings_for_commands().kafka
+    roads = [topic or (URGENT_TOPIC if one.urgent else TOPIC) for one in checked]
     sent: list[Sent] = []
     async with producer(kafka) as opened:
-        for one in checked:
-            road = topic or (URGENT_TOPIC if one.urgent else TOPIC)
-            try:
-                # one after the other: should the broker go away, what is told as sent is what it has
-                known = await opened.partitions_for(road)
-                assert known, "the client waits for metadata"
-                at = await opened.send_and_wait(road, one.written.value, one.key, headers=list(HEADERS))
-            except UnknownTopicOrPartitionError as error:
-                raise Fault(f"{_so_far(sent)}The topic {road} is not there.", "Start Tambour: it makes them.") from error
-            except (KafkaError, OSError) as error:
-                fault = kafka_away(kafka, error)
-                raise Fault(f"{_so_far(sent)}{fault.what}", fault.mend) from error
-            event = one.event
-            sent.append(
-                Sent(
-                    one.written.place,
-                    event.source if event else None,
-                    event.id if event else None,
-                    at.topic,
-                    at.partition,
-                    at.offset,
-                )
-            )
+        try:
+            for road in sorted(set(roads)):
+                await opened.partitions_for(road)
+            pairs = list(zip(checked, roads, strict=True))
+            promised = [
+                await opened.send(road, one.written.value, one.key, headers=list(HEADERS)) for one, road in pairs
+            ]
+            for one, promise in zip(checked, promised, strict=True):
+                at = await promise
+                source, id_ = (one.event.source, one.event.id) if one.event else (None, None)
+                sent.append(Sent(one.written.place, source, id_, at.topic, at.partition, at.offset))
+        except UnknownTopicOrPartitionError as error:
+            mend = "Tambour makes its topics when it starts: ./tambour up."
+            raise Fault(f"{_so_far(sent)}A topic is not there: {', '.join(sorted(set(roads)))}.", mend) from error
+        except (KafkaError, OSError) as error:
+            fault = kafka_away(kafka, error)
+            raise Fault(f"{_so_far(sent)}{fault.what}", fault.mend) from error
     return sent
 
 

@@ -166,7 +166,8 @@ CREATE TABLE delivery (
 -- Partitions of 100,000 orders; the clock makes the next one long before it is needed.
 CREATE TABLE delivery_0 PARTITION OF delivery FOR VALUES FROM (0) TO (100000) WITH (fillfactor = 50);
 
--- What a delivery waits for, and until when: another try, or the answer to an unknown outcome.
+-- What a delivery waits for, and until when: another try, the answer to an unknown outcome, or an officer (until
+-- the announcement expires).
 CREATE TABLE due (
     order_id     bigint NOT NULL,
     recipient_id bigint NOT NULL,
@@ -174,7 +175,7 @@ CREATE TABLE due (
     at           timestamptz NOT NULL,
     PRIMARY KEY (order_id, recipient_id)
 );
-CREATE INDEX due_at ON due (at) WHERE kind <> 'officer';
+CREATE INDEX due_at ON due (at);
 
 -- Everything but the ordinary "sent": what the provider or we said, and why.
 CREATE TABLE fact (

@@ -93,6 +93,9 @@ async def test_as_root_it_works_below_a_folder_that_nobody_else_may_pass(tmp_pat
     try:
         assert await run(postgres.dsn, "SELECT 1") == 1
         assert closed.stat().st_mode & 0o777 == 0o700
+        status = Path(f"/proc/{postgres.pid}/status").read_text()
+        kept = int(next(line for line in status.splitlines() if line.startswith("CapPrm:")).split()[1], 16)
+        assert kept.bit_count() <= 1  # the right to pass closed folders, and no other of root's
     finally:
         await postgres.stop()
 
