@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from demo.loader import Message, load_events, load_mended
 from demo.placeholders import Moment
 from launcher.console import say, tell
 from launcher.environment import homes, settings_of
-from launcher.figures import Figures, first_tries, journals, settled
+from launcher.figures import Figures, gone_out, journals, settled
 from launcher.home import Home, make_folder
 from launcher.live import LiveTable
 from launcher.outside import Outside, outside
@@ -135,17 +136,12 @@ async def _tell_the_week(dsn: str, bootstrap: str, sandbox: str, ready_s: float)
 async def _emit(system: Outside, week: Sequence[Message], figures: Figures, live: LiveTable) -> None:
     """Emit the week in seconds. News of a matter waits until its former news has gone out, as in a real week."""
     told: set[bytes] = set()
-    for message in week:
+    for emitted, message in enumerate(week):
         if message.key in told:
-            await figures.until(
-                lambda found: not (found.outbox or found.orders_open or first_tries(found)),
-                _GONE_OUT_WITHIN_S,
-                live.show,
-            )
+            await figures.until(partial(gone_out, events=emitted), _GONE_OUT_WITHIN_S, live.show)
         told.add(message.key)
         await system.emit([message])
-        found = await figures.read()
-        if found is not None:
+        if (found := await figures.read()) is not None:
             live.show(found)
 
 

@@ -79,10 +79,11 @@ def arrived(figures: Totals) -> int:
     )
 
 
-def first_tries(figures: Totals) -> int:
-    """Deliveries that nobody has tried yet."""
-    waiting = (State.QUEUED.word, State.SENDING.word)
-    return sum(channel.states.get(word, 0) for channel in figures.channels.values() for word in waiting)
+def gone_out(figures: Totals, events: int) -> bool:
+    """Whether all that ``events`` led to has been tried once: retries and receipts may still be to come."""
+    untried = (State.QUEUED.word, State.SENDING.word)
+    waiting = sum(channel.states.get(word, 0) for channel in figures.channels.values() for word in untried)
+    return arrived(figures) >= events and not (waiting or figures.orders_open or figures.outbox)
 
 
 def settled(figures: Totals, events: int) -> bool:

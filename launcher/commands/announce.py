@@ -68,9 +68,10 @@ def announce(
 ) -> None:
     """Schedule an officer's notice, or see, cancel or decide about those that wait.
 
-    The notice is checked as a whole and every fault is told; what will happen is shown (lane, channels, about how
-    many people); then it is kept in the database until its time, whatever is restarted meanwhile. A matter, a
-    revision and an onset may be left out: the headline and the date, 1, and the time it goes out.
+    The notice is checked as a whole, and every fault is told. What will happen is shown: lane, channels, reach.
+    Then it is kept in the database until its time, whatever is restarted meanwhile.
+
+    Left out, matter is the headline and the date, revision 1, onset the time it goes out. Times are local times.
 
     A notice found later than its tolerance after its time (the hub was down) is not sent by itself: it asks.
     """

@@ -135,7 +135,8 @@ def show(letter: Number, as_json: Json = False) -> None:
     lines = [
         f"Dead letter {found.id}: {found.reason}, {found.state}",
         *(f"  {line}" for line in found.detail.splitlines()),
-        f"  set aside {found.at:%Y-%m-%d %H:%M:%S} UTC; {found.topic}, partition {found.partition}, offset {found.offset}",
+        f"  set aside {found.at:%Y-%m-%d %H:%M:%S} UTC",
+        f"  from {found.topic}, partition {found.partition}, offset {found.offset}",
     ]
     if found.put_back_at:
         lines.append(f"  put back {found.put_back_at:%Y-%m-%d %H:%M:%S} UTC")
@@ -156,8 +157,9 @@ def put_back(
     unchecked: Annotated[bool, typer.Option("--unchecked", help="Send even what would come back at once.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Send a dead letter to its topic again, mended or as it was (when the reason lay elsewhere), with its key and
-    headers. It is sent once, even when two people do this at the same time.
+    """Send a dead letter to its topic again, mended, or as it was (when the reason lay elsewhere).
+
+    Its key and headers stay. It is sent once, even when two people do this at the same time.
 
     What would be set aside again for the same kind of reason is refused, with what is still wrong.
     """

@@ -58,9 +58,9 @@ def emit(
 ) -> None:
     """Put CloudEvents on Kafka, each acknowledged by the broker.
 
-    All are checked first, as the hub will check them: when one has a fault, every fault is told with file and
-    line, and nothing is sent. What is sent is the file's own text. The key is authority:matter, so that events of
-    one matter stay in order; keep all events of one matter on one topic, for the same reason.
+    All are checked first, as the hub will check them: when one has a fault, all are told and nothing is sent.
+    What is sent is the file's own text, with the key authority:matter, so that events of one matter stay in order.
+    Keep all events of one matter on one topic, for the same reason.
     """
     if topic not in (None, TOPIC, URGENT_TOPIC):
         raise typer.BadParameter(f"{topic!r} takes no events; use {TOPIC} or {URGENT_TOPIC}.", param_hint="--topic")

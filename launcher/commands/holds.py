@@ -36,7 +36,7 @@ class Scope(StrEnum):
 
 Key = Annotated[
     str,
-    typer.Argument(metavar="[KEY]", help="Code of the authority, name of the channel, number or matter; none for hub."),
+    typer.Argument(metavar="KEY", help="Code of the authority, name of the channel, number or matter; none for hub."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -49,7 +49,7 @@ def register(app: typer.Typer) -> None:
 
 def hold(
     scope: Annotated[
-        Scope | None, typer.Argument(metavar="[SCOPE]", help="hub, authority, channel, announcement")
+        Scope | None, typer.Argument(metavar="SCOPE", help="hub, authority, channel, announcement")
     ] = None,
     key: Key = "",
     reason: Annotated[str, typer.Option(help="Why: others read it.")] = "",
@@ -58,8 +58,8 @@ def hold(
 ) -> None:
     """Stop handing messages over, until released. Nothing is lost: events are taken in and deliveries wait.
 
-    What is being sent at this moment (at most a hundred messages a connection) is finished. What expires while it
-    waits is not sent.
+    What is being sent at this moment (at most a hundred messages a batch) is finished.
+    What expires while it waits is not sent.
     """
     if list_:
         if scope is not None:

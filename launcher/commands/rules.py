@@ -61,10 +61,7 @@ def check(
 ) -> None:
     """Tell every fault of a rules file, and of the templates, with file and line. Changes nothing."""
     text = _read(file)
-    if authority_file is not None:
-        known = known_in(authority_file, authority)
-    else:
-        known = asyncio.run(_known(authority))
+    known = asyncio.run(_known(authority)) if authority_file is None else known_in(authority_file, authority)
     rules, faults = _faults(file, text, known)
     if as_json:
         print_json({"rules": len(rules.rules) if rules else 0, "faults": faults})

@@ -45,8 +45,10 @@ def track(
     watch: Annotated[bool, typer.Option("--watch", help="Look again until all is settled.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the story as JSON.")] = False,
 ) -> None:
-    """Tell the whole story: event, announcement versions, orders with their tallies; of a delivery also its facts,
-    receipts, and what it waits for until when.
+    """Tell the whole story of an event, an announcement or one delivery.
+
+    Event, versions of the announcement, orders with their tallies, and what still waits, for what and until when.
+    Of a delivery also its facts and receipts.
 
     With --watch, an event that was only just emitted is waited for. Ctrl-C ends the watching, nothing else.
     """

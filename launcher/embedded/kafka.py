@@ -134,7 +134,7 @@ class Kafka:
                 self._format()
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        cluster = _cluster_id()
         tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties")
         done = subprocess.run(
             [*self._java(), *tool], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True
@@ -203,3 +203,11 @@ class Kafka:
             "-cp",
             os.pathsep.join(str(self._cache / jar.file) for jar in self._jars),
         )
+
+
+def _cluster_id() -> str:
+    """A random id as Kafka writes them. One that begins with a dash would be read as an option, hence none does."""
+    while True:
+        found = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        if not found.startswith("-"):
+            return found
