@@ -1,7 +1,8 @@
 """Intake: a Kafka message becomes an event, an announcement and orders, all in one transaction, or a dead letter.
 
-Attempts are counted before a message is decoded. A batch in which something was attempted before is taken one
-message at a time: so the message that kills its worker is alone when it does, and is set aside the third time.
+Attempts are counted before a message is decoded, once a process: a database that goes away and comes back is no
+fault of the message's. A batch in which an earlier process attempted something is taken one message at a time: so
+the message that kills its worker is alone when it does, and is set aside the third time.
 """
 
 import asyncio
@@ -67,34 +68,57 @@ class Intake:
         self._pool = pool
         self._max_age = max_age
         self._rules: dict[int, tuple[str, Rules]] = {}
+        self._counted: set[attempts.Place] = set()
 
     async def take_in(self, messages: Sequence[Incoming]) -> int:
         """Deal with every message; returns how many met a defect of ours (they are dead letters too).
 
         Raises one of store.database.AWAY when the database is away: nothing is lost, the batch comes again.
         """
-        places = [message.place for message in messages]
+        if await self._attempted_before(messages):
+            defects = [await self._alone(message) for message in messages]
+        else:
+            defects = await self._together(messages)
+        self._counted.difference_update(message.place for message in messages)
+        return sum(defects)
+
+    async def _attempted_before(self, messages: Sequence[Incoming]) -> bool:
+        """Whether an earlier process began one of these and never finished; if not, they are counted."""
+        places = [message.place for message in messages if message.place not in self._counted]
+        if not places:
+            return False
         async with self._pool.acquire() as connection:
-            suspicious = await attempts.known(connection, places)
-            if not suspicious:
-                await attempts.count(connection, places)
-        if suspicious:
-            return sum([await self._alone(message) for message in messages])
-        # messages of one key keep their order; different keys do not wait for each other
+            if await attempts.known(connection, places):
+                return True
+            await attempts.count(connection, places)
+        self._counted.update(places)
+        return False
+
+    async def _together(self, messages: Sequence[Incoming]) -> list[int]:
+        """Messages of one key keep their order; different keys do not wait for each other."""
         by_key: dict[object, list[Incoming]] = {}
         for message in messages:
             by_key.setdefault(message.key or message.partition, []).append(message)
         turns = asyncio.Semaphore(_AT_ONCE)
 
-        async def in_order(line: Sequence[Incoming]) -> int:
+        async def in_order(line: Sequence[Incoming]) -> list[int]:
             async with turns:
-                return sum([await self._one(message) for message in line])
+                return [await self._one(message) for message in line]
 
-        return sum(await asyncio.gather(*(in_order(line) for line in by_key.values())))
+        lines = await asyncio.gather(*(in_order(line) for line in by_key.values()), return_exceptions=True)
+        defects: list[int] = []
+        for found in lines:
+            if isinstance(found, BaseException):
+                raise found
+            defects += found
+        return defects
 
     async def _alone(self, message: Incoming) -> int:
+        if message.place in self._counted:
+            return await self._one(message)
         async with self._pool.acquire() as connection:
             counted = await attempts.count(connection, [message.place])
+        self._counted.add(message.place)
         if counted[message.place] > MAX_ATTEMPTS:
             await self._set_aside(
                 message,
