@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.placeholders import Moment, resolve
-from schemas.authorities import Identity
+from schemas.authority_files import AuthorityFile, parse_authorities
 
 FOLDER = Path(__file__).parent
 MODES = ("structured", "binary", "raw")
@@ -33,38 +33,9 @@ class Message:
     """Of a dead letter: what was broken on purpose."""
 
 
-@dataclass(frozen=True, slots=True)
-class DemoAuthority:
-    """An authority as the hub is seeded with it. ``themes``: labels by language, by code."""
-
-    code: str
-    parent: str | None
-    name: str
-    time_zone: str
-    languages: tuple[str, ...]
-    identity: Identity
-    areas: Mapping[str, str]
-    themes: Mapping[str, Mapping[str, str]]
-    rules: Path | None
-
-
-def load_authorities(folder: Path = FOLDER) -> tuple[DemoAuthority, ...]:
-    """The authorities of authority.toml, parents first."""
-    written = tomllib.loads((folder / "authority.toml").read_text(encoding="utf-8"))
-    return tuple(
-        DemoAuthority(
-            code=entry["code"],
-            parent=entry.get("parent"),
-            name=entry["name"],
-            time_zone=entry["time_zone"],
-            languages=tuple(entry["languages"]),
-            identity=Identity.model_validate(entry["identity"]),
-            areas=entry["areas"],
-            themes=written["themes"],
-            rules=folder / entry["rules"] if "rules" in entry else None,
-        )
-        for entry in written["authority"]
-    )
+def load_authorities(folder: Path = FOLDER) -> AuthorityFile:
+    """What authority.toml describes: Valmerande and its EPCI."""
+    return parse_authorities((folder / "authority.toml").read_text(encoding="utf-8"))
 
 
 def load_events(moment: Moment, folder: Path = FOLDER / "events") -> tuple[Message, ...]:

@@ -79,10 +79,6 @@ async def emit_due(connection: Connection) -> int:
     """
     found = await notices.due(connection)
     for notice in found:
-        late = datetime.now(UTC) - notice.due_at
-        if late > notice.tolerance:
-            await notices.mark(connection, notice.id, "asks")
-            continue
         await outbox.put(connection, [message_of(event_of(notice), urgent=notice.urgent, key=key_of(notice.content))])
         await notices.mark(connection, notice.id, "emitted")
     return len(found)

@@ -2,7 +2,18 @@
 
 import typer
 
-from launcher.commands import demo, processes
+from launcher.commands import (
+    announce,
+    authority,
+    deadletters,
+    demo,
+    doctor,
+    emit,
+    holds,
+    processes,
+    rules,
+    track,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,5 +24,5 @@ app = typer.Typer(
     epilog="Start with [bold]./tambour demo[/bold]. Documentation: docs/.",
 )
 
-for module in (demo, processes):
+for module in (demo, processes, authority, emit, announce, track, rules, deadletters, holds, doctor):
     module.register(app)

@@ -19,14 +19,15 @@ _STYLES = {
     "announced": "green",
 }
 _WAITS = {
-    "retry": "for another try",
-    "resolve": "for an answer about an unclear outcome",
-    "officer": "for an officer to decide",
-    "waiting": "for their turn",
-    "held": "until released",
-    "dispatched": "for a worker",
-    "claimed": "while being sent",
+    "retry": ("for another try", "at"),
+    "resolve": ("for an answer about an unclear outcome", "until"),
+    "officer": ("for an officer to decide", ""),
+    "waiting": ("for their turn", "from"),
+    "held": ("until released", "looked at again at"),
+    "dispatched": ("for a worker", "offered again at"),
+    "claimed": ("while being sent", "looked at again at"),
 }
+"""What a wait is for, and what its time says."""
 _OUTCOMES = {
     "announced": "",
     "stale": ": over, or too old when it came; nobody was told",
@@ -102,7 +103,9 @@ def _add_version(parent: Tree, version: VersionRow, zone: str, *, current: bool)
 def _add_order(parent: Tree, order: OrderRow, zone: str) -> None:
     read = "" if order.fanned_out_at else ", audience still being read"
     style = "green" if order.fanned_out_at and _ended(order) and not order.waits else "yellow"
-    node = parent.add(_line(f"{order.channel}: {order.recipients} recipients{read}", style))
+    node = parent.add(
+        _line(f"{order.channel}: {order.recipients} recipient{'' if order.recipients == 1 else 's'}{read}", style)
+    )
     if order.tallies:
         tally = Text()
         for index, (state, count) in enumerate(order.tallies.items()):
@@ -115,12 +118,13 @@ def _add_waits(parent: Tree, waits: Sequence[Wait], zone: str, *, counted: bool 
     for wait in waits:
         who = f"{wait.count} wait " if counted else "waits "
         reason = f" ({wait.reason})" if wait.reason else ""
+        what, says = _WAITS.get(wait.what, (wait.what, "until"))
         until = ""
         if wait.first is not None and wait.last is not None:
-            until = f", {local(wait.first, zone)}" + (
+            until = f", {says} {local(wait.first, zone)}" + (
                 "" if wait.first == wait.last else f" to {local(wait.last, zone)}"
             )
-        parent.add(_line(f"{who}{_WAITS.get(wait.what, wait.what)}{reason}{until}", "yellow"))
+        parent.add(_line(f"{who}{what}{reason}{until}", "yellow"))
 
 
 def _add_delivery(root: Tree, delivery: DeliveryStory, zone: str) -> None:

@@ -185,7 +185,9 @@ def _structured(value: bytes | None) -> CloudEvent:
         raise Undecodable("the message is empty", "value")
     body = load_json(value)
     if not isinstance(body, dict):
-        raise Undecodable("the JSON is not an object", "value", "Wrap it in an object with the attributes of CloudEvents.")
+        raise Undecodable(
+            "the JSON is not an object", "value", "Wrap it in an object with the attributes of CloudEvents."
+        )
     attributes = dict(body)
     data = attributes.pop("data", None)
     if "data_base64" in attributes:

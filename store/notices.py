@@ -110,13 +110,21 @@ async def pending(connection: Connection, authority_id: int, matter: str) -> lis
 
 
 async def due(connection: Connection, limit: int = 50) -> list[Notice]:
-    """Notices whose time has come, locked until the transaction ends; those another clock holds are passed over."""
+    """Notices whose time has come, locked until the transaction ends; those another clock holds are passed over.
+
+    Those found later than their tolerance, by the database's clock, are not among them: they ask an officer now.
+    """
     rows = await connection.fetch(
         _NOTICE + " WHERE n.state = 'scheduled' AND n.due_at <= clock_timestamp()"
         " ORDER BY n.due_at, n.id LIMIT $1 FOR UPDATE OF n SKIP LOCKED",
         limit,
     )
-    return [Notice(**row) for row in rows]
+    now = await connection.fetchval("SELECT clock_timestamp()")
+    found = [Notice(**row) for row in rows]
+    for notice in found:
+        if now - notice.due_at > notice.tolerance:
+            await mark(connection, notice.id, "asks")
+    return [notice for notice in found if now - notice.due_at <= notice.tolerance]
 
 
 async def mark(connection: Connection, notice: int, state: str) -> None:

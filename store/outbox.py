@@ -31,7 +31,7 @@ async def put(connection: Connection, messages: Sequence[Outgoing]) -> None:
             [message.topic for message in messages],
             [message.key for message in messages],
             [message.value for message in messages],
-            [json.dumps([[name, value.decode()] for name, value in message.headers]) for message in messages],
+            [json.dumps([[name, value.decode("latin-1")] for name, value in message.headers]) for message in messages],
         )
 
 
@@ -47,7 +47,7 @@ async def take(connection: Connection, limit: int) -> list[tuple[int, Outgoing]]
                 row["topic"],
                 row["value"],
                 row["key"],
-                tuple((name, value.encode()) for name, value in row["headers"] or ()),
+                tuple((name, value.encode("latin-1")) for name, value in row["headers"] or ()),
             ),
         )
         for row in rows

@@ -43,7 +43,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return self.getattr(obj, argument)
         return super().getitem(obj, argument)
 
-
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Only strings, the loop's counters and the shared phrases have attributes for a template."""
         return isinstance(obj, _REACHABLE) and super().is_safe_attribute(obj, attr, value)
@@ -109,8 +108,22 @@ PIECES = frozenset({"facts", "bullets", "callout", "heading", "link", "markdown"
 """The names of the pieces."""
 
 VARIABLES = frozenset(
-    "language action severity urgent areas onset expires contact data identity words wording headline "
-    "can_reply".split()
+    [
+        "language",
+        "action",
+        "severity",
+        "urgent",
+        "areas",
+        "onset",
+        "expires",
+        "contact",
+        "data",
+        "identity",
+        "words",
+        "wording",
+        "headline",
+        "can_reply",
+    ]
 )
 """What every template is given, besides the pieces. Email templates make the headline, and don't have it."""
 

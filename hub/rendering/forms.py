@@ -225,5 +225,3 @@ def _inline(token: Token) -> str:
         else:
             words.append(child.content)
     return "".join(words)
-
-

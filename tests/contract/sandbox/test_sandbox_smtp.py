@@ -60,7 +60,7 @@ async def test_accepted_mail_is_journalled_with_its_envelope_and_subject(start: 
     assert line["message_id"] == "<1@valmerande.example>"
     assert line["subject"] == "Rue des Tisserands barrée"
     content = (sandbox.home / "journal" / "email.content").read_bytes()
-    assert len(content) == line["size"] and b"Rue des" in content or b"=?utf-8?" in content
+    assert (len(content) == line["size"] and b"Rue des" in content) or b"=?utf-8?" in content
 
 
 async def test_announces_the_extensions_it_has(start: Start) -> None:
@@ -112,9 +112,7 @@ async def test_pipelined_groups_are_answered_in_order(start: Start) -> None:
 async def test_content_keeps_its_dots_and_ends_only_at_a_whole_crlf_dot_crlf(start: Start) -> None:
     sandbox = start()
     content = b".\x2eone\r\n..\r\n\n.\nMAIL FROM:<x@x.example>\r\nend\r\n"
-    await dialogue(
-        sandbox, b"MAIL FROM:<a@x.example>\r\nRCPT TO:<b@x.example>\r\nDATA\r\n", content, b".\r\n"
-    )
+    await dialogue(sandbox, b"MAIL FROM:<a@x.example>\r\nRCPT TO:<b@x.example>\r\nDATA\r\n", content, b".\r\n")
     kept = (sandbox.home / "journal" / "email.content").read_bytes()
     assert kept == b".one\r\n.\r\n\n.\nMAIL FROM:<x@x.example>\r\nend\r\n"
     assert outcomes(sandbox) == ["accepted"]
@@ -193,9 +191,7 @@ async def test_a_number_in_the_address_says_how_often_even_over_a_restart(start:
 
 async def test_throttle_says_421_and_closes_once(start: Start) -> None:
     sandbox = start()
-    answer = await dialogue(
-        sandbox, b"MAIL FROM:<a@x.example>\r\nRCPT TO:<throttle.b@x.example>\r\nDATA\r\nNOOP\r\n"
-    )
+    answer = await dialogue(sandbox, b"MAIL FROM:<a@x.example>\r\nRCPT TO:<throttle.b@x.example>\r\nDATA\r\nNOOP\r\n")
     assert answer.splitlines()[-1].startswith(b"421")
     await send(sandbox, "throttle.b@x.example")
     assert outcomes(sandbox) == ["deferred", "accepted"]
@@ -221,9 +217,7 @@ async def test_a_hanging_address_leaves_the_client_to_its_deadline(start: Start,
     assert outcomes(sandbox) == ["deferred", "accepted"]
 
 
-async def test_late_bounce_is_a_delivery_status_notification_to_the_envelope_sender(
-    start: Start, inlet: Inlet
-) -> None:
+async def test_late_bounce_is_a_delivery_status_notification_to_the_envelope_sender(start: Start, inlet: Inlet) -> None:
     sandbox = start("--inlet-smtp", f"127.0.0.1:{inlet.port}", "--bounce-delay-ms", "50")
     await send(sandbox, "late-bounce.alice@valmerande.example")
     await until(lambda: bool(inlet.mails))

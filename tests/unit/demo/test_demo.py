@@ -20,7 +20,8 @@ pytestmark = pytest.mark.unit
 NOW = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 MOMENT = Moment(NOW, "test")
 CHANNELS = ("email", "sms", "mastodon")
-EPCI, TOWN = load_authorities()
+DESCRIBED = load_authorities()
+EPCI, TOWN = DESCRIBED.authority
 assert TOWN.rules is not None
 RULES = parse_rules(
     TOWN.rules.read_text(encoding="utf-8"),

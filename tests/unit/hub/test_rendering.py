@@ -154,7 +154,9 @@ def test_html_part_is_accessible(content: Content, language: str) -> None:
     page = Page(body(message, "html"))
     tags = [tag for tag, _ in page.elements]
     assert dict(page.elements[0][1])["lang"] == language
-    assert any(attributes.get("role") == "article" and attributes["lang"] == language for _, attributes in page.elements)
+    assert any(
+        attributes.get("role") == "article" and attributes["lang"] == language for _, attributes in page.elements
+    )
     assert all(attributes.get("alt") is not None for tag, attributes in page.elements if tag == "img")
     assert all(attributes.get("role") == "presentation" for tag, attributes in page.elements if tag == "table")
     levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
@@ -337,9 +339,7 @@ def test_one_word_longer_than_a_post_is_cut_anyway() -> None:
 
 def test_headline_is_one_line_with_a_capital_and_french_spaces() -> None:
     content = example("fr.tambour.road-works", Action.UPDATE)
-    assert RENDERER.headline(content, "fr") == (
-        "Mise à jour\u00a0: rue des Tisserands barrée du 4 au 13 novembre"
-    )
+    assert RENDERER.headline(content, "fr") == ("Mise à jour\u00a0: rue des Tisserands barrée du 4 au 13 novembre")
     assert RENDERER.headline(content, "en") == "Update: rue des Tisserands closed from 4 to 13 November"
 
 
@@ -407,7 +407,13 @@ def spoil(folder: Path, name: str, old: str, new: str) -> None:
         ("road-works/email.en.j2", "{% block preheader %}", "{% block teaser %}", 1, "no block named 'preheader'"),
         ("council-meeting/sms.fr.j2", "data.place.name", "data.place.nom", 7, "'nom'"),
         ("layouts/words.fr.j2", "it.name", "it.nom", 13, "'nom'"),
-        ("council-meeting/email.fr.j2", 'link(data.live_url, "', 'link("javascript:" ~ data.live_url, "', None, "must begin"),
+        (
+            "council-meeting/email.fr.j2",
+            'link(data.live_url, "',
+            'link("javascript:" ~ data.live_url, "',
+            None,
+            "must begin",
+        ),
     ],
 )
 def test_check_tells_file_line_and_reason(

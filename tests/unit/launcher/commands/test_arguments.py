@@ -82,7 +82,9 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_emit_tells_every_fault_of_every_file_and_sends_nothing(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text('{"specversion": "1.0", "id": "1", "source": "/s", "type": "fr.tambour.road-work"}')
+    (tmp_path / "a.json").write_text(
+        '{"specversion": "1.0", "id": "1", "source": "/s", "type": "fr.tambour.road-work"}'
+    )
     (tmp_path / "b.jsonl").write_text('{"specversion": "1.0"}\n{"specversion": \n')
     fault = CliRunner().invoke(app, ["emit", "a.json", "b.jsonl"]).exception
     assert isinstance(fault, Fault)

@@ -83,7 +83,7 @@ def test_tree_tells_events_versions_orders_and_tallies() -> None:
 def test_tree_tells_what_is_waited_for_until_when() -> None:
     until = NOON + timedelta(minutes=5)
     text = drawn(story(order(tallies={"retrying": 2}, waits=(Wait("retry", 2, until, until),))))
-    assert "2 wait for another try, 2026-11-04 12:05:00 CET" in text
+    assert "2 wait for another try, at 2026-11-04 12:05:00 CET" in text
 
 
 def test_tree_writes_control_characters_out() -> None:
