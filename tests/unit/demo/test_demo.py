@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from demo.loader import Message, load_authorities, load_events, load_mended, load_notices
+from demo.loader import FOLDER, Message, load_authorities, load_events, load_mended, load_notices
 from demo.placeholders import PARIS, Moment, resolve
 from demo.subscribers import AREAS, MISBEHAVING_BLOCK, MISBEHAVING_MAIL, THEMES, subscribers
 from hub.routing import Announce, NothingToEnd, Superseded, Told, is_stale, plan, route_of, unknown_codes
@@ -24,9 +24,9 @@ DESCRIBED = load_authorities()
 EPCI, TOWN = DESCRIBED.authority
 assert TOWN.rules is not None
 RULES = parse_rules(
-    TOWN.rules.read_text(encoding="utf-8"),
-    TOWN.rules.name,
-    Known(TOWN.areas, TOWN.themes, CHANNELS, tuple(template_of(name) for name in TYPES), TOWN.languages),
+    (FOLDER / TOWN.rules).read_text(encoding="utf-8"),
+    TOWN.rules,
+    Known(TOWN.areas, tuple(DESCRIBED.themes), CHANNELS, tuple(template_of(name) for name in TYPES), TOWN.languages),
 )
 
 
@@ -44,7 +44,7 @@ class Hub:
             data = parse(event)
         except (Undecodable, Invalid):
             return "dead_letter"
-        known = unknown_codes(data, areas=TOWN.areas, themes=TOWN.themes, channels=CHANNELS)
+        known = unknown_codes(data, areas=TOWN.areas, themes=tuple(DESCRIBED.themes), channels=CHANNELS)
         if data.authority != TOWN.code or known:
             return "dead_letter"
         assert message.key.decode() == f"{data.authority}:{data.matter}"
@@ -159,14 +159,14 @@ def test_notices_are_valid_and_have_a_route() -> None:
     assert len(notices) == 2
     for written in notices.values():
         notice = Notice.model_validate(written)
-        assert unknown_codes(notice, areas=TOWN.areas, themes=TOWN.themes, channels=CHANNELS) == ()
+        assert unknown_codes(notice, areas=TOWN.areas, themes=tuple(DESCRIBED.themes), channels=CHANNELS) == ()
         assert route_of(RULES, notice) is not None
 
 
 def test_authorities_are_those_of_the_rules_and_subscribers() -> None:
     assert (TOWN.code, TOWN.parent) == ("96001", EPCI.code)
     assert set(TOWN.areas) == set(AREAS)
-    assert set(TOWN.themes) == set(THEMES)
+    assert set(DESCRIBED.themes) == set(THEMES)
     assert TOWN.identity.short_name == "Valmerande"
 
 
