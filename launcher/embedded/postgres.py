@@ -149,6 +149,8 @@ class Postgres:
         read, write = os.pipe()
         os.write(write, password.encode() + b"\n")
         os.close(write)
+        if maker is not None:
+            os.fchown(read, maker.uid, maker.gid)  # it opens the pipe anew by its name, as itself
         try:
             # fmt: off
             self._run_once(

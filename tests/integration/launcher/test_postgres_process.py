@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -98,6 +99,18 @@ async def test_as_root_it_works_below_a_folder_that_nobody_else_may_pass(tmp_pat
         assert kept.bit_count() <= 1  # the right to pass closed folders, and no other of root's
     finally:
         await postgres.stop()
+
+
+@as_root
+async def test_as_root_it_needs_no_right_of_roots_where_every_folder_lets_others_pass() -> None:
+    with tempfile.TemporaryDirectory(prefix="tambour-open-") as folder:  # pytest's own folders are closed
+        os.chmod(folder, 0o755)
+        postgres = Postgres(Path(folder) / "postgres", free_ports(1)[0])
+        await postgres.start()
+        try:
+            assert await run(postgres.dsn, "SELECT 1") == 1
+        finally:
+            await postgres.stop()
 
 
 def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
