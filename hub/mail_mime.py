@@ -183,11 +183,19 @@ def _body(text: str, slots: dict[str, int], order: list[int]) -> bytes:
 def _literal(text: str) -> bytes:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
     encoded = binascii.b2a_qp(lines.encode(), istext=True)
-    return encoded.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")  # soft breaks, too, end in CRLF
+    return _with_room(encoded.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))  # soft breaks, too, end in CRLF
 
 
 def _quoted(value: str) -> bytes:
     raw = value.encode()
     if len(raw) < 76 and b"=" not in raw:
         return raw
-    return binascii.b2a_qp(raw).replace(b"\n", b"\r\n")
+    return _with_room(binascii.b2a_qp(raw).replace(b"\n", b"\r\n"))
+
+
+def _with_room(encoded: bytes) -> bytes:
+    """The same, its last line short enough for the soft break that follows it: 76 characters with its ``=``."""
+    if len(encoded) - encoded.rfind(b"\n") - 1 < 76:
+        return encoded
+    cut = 3 if encoded[-3:-2] == b"=" else 1  # an escape stays whole
+    return encoded[:-cut] + b"=\r\n" + encoded[-cut:]
