@@ -12,7 +12,7 @@ of the lease is left.
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,7 +29,7 @@ from hub.settings import DeliverySettings
 from hub.unclear import Step, on_its_turn
 from publishers.base import LooksUp, Outcome, Permanent, Publisher, PublishError, Transient
 from publishers.registry import open_publisher
-from schemas.deliveries import State, attempt_of
+from schemas.deliveries import State, attempt_of, standing
 from schemas.messages import Message
 from store import announcements, authorities, batches, deliveries
 from store.batches import Claimed, Gate, Member
@@ -110,7 +110,12 @@ class Deliverer:
         pause = batch.claimed_at + timedelta(minutes=1)
         async with transaction(self._pool) as connection:
             await batches.finish(
-                connection, batch, left, waits_for=f"settings: channels.{batch.channel}", not_before=pause
+                connection,
+                batch,
+                left,
+                waits_for=f"settings: channels.{batch.channel}",
+                not_before=pause,
+                unclear=[one.recipient_id for one in batch.unclear],
             )
 
     def _publisher(self, channel: str) -> Publisher[Any]:
@@ -136,7 +141,7 @@ class _Turn:
     recorder: Recorder
     sizes: DeliverySettings
     stopping: Callable[[], bool]
-    unknowns: Mapping[int, int]
+    unknowns: dict[int, int]
     started: float
     left: list[int] = field(default_factory=list)
     untried: bool = False
@@ -172,17 +177,20 @@ class _Turn:
                 state = State.EXPIRED if gate.stop == "expired" else State.WITHDRAWN
                 self._end(window + todo, state, gate.stop)
                 todo = []
-            elif gate.held or gate.capped:
+            elif gate.held:
                 todo = window + todo
-                waits_for = (gate.held and f"hold on {gate.held}") or "daily cap"
-                not_before = None if gate.held else self.now() + _CAP_PAUSE
+                waits_for = f"hold on {gate.held}"
                 break
             else:
                 await self._send(going)
                 await self.recorder.flush()
+                if gate.capped:
+                    todo = [one for one in window if one.recipient_id in gate.capped] + todo
+                    waits_for, not_before = "daily cap", self.now() + _CAP_PAUSE
+                    break
         await self.recorder.flush()
         left = [*self.left, *(one.recipient_id for one in todo)]
-        if self.untried and not todo:
+        if self.untried and self.elapsed() < self.sizes.deadline_s:  # the provider's fault, not our deadline's
             waits_for, not_before = "the provider", self.now() + _UNTRIED_PAUSE
         async with transaction(self.pool) as connection:
             await batches.finish(connection, self.batch, left, waits_for=waits_for, not_before=not_before)
@@ -199,13 +207,13 @@ class _Turn:
         self._end([one for one in window if one.address is None], State.SUPPRESSED, "erased")
         async with transaction(self.pool) as connection:
             gate = await batches.open_window(connection, self.batch, [one.recipient_id for one in reachable])
-        if gate.stop or gate.held or gate.capped or not gate.ours:
+        if gate.stop or gate.held or not gate.ours:
             return gate, reachable
         reasons = dict(gate.suppressed)
         for member in reachable:
             if member.recipient_id in reasons:
                 self._end([member], State.SUPPRESSED, reasons[member.recipient_id])
-        return gate, [one for one in reachable if one.recipient_id not in reasons]
+        return gate, [one for one in reachable if one.recipient_id not in reasons | dict.fromkeys(gate.capped)]
 
     def _end(self, members: Sequence[Member], state: State, reason: str) -> None:
         self.recorder.add(*(outcomes.not_sent(one, state, reason, self.now()) for one in members))
@@ -247,20 +255,29 @@ class _Turn:
         for member in self.batch.unclear:
             record, now = outcomes.interrupted(member, self.given(member))
             self.recorder.add(record)
+            self.unknowns[member.recipient_id] = self.unknowns.get(member.recipient_id, 0) + 1
             if now:
-                again.append(member)
+                again.append(replace(member, standing=standing(record.state, record.attempt), tries=member.tries + 1))
         if self.batch.unclear:
             log.warning("batch_was_interrupted", batch=self.batch.id, epoch=self.batch.epoch, unclear=len(again))
             await self.recorder.flush()
             async with transaction(self.pool) as connection:
                 await batches.settle_window(connection, self.batch)
         plain = [one for one in self.batch.members if one.state is not State.UNKNOWN]
-        asked = [one for one in self.batch.members if one.state is State.UNKNOWN and await self._goes_out_again(one)]
+        asked: list[Member] = []
+        for member in (one for one in self.batch.members if one.state is State.UNKNOWN):
+            if self._must_stop():
+                self.left.append(member.recipient_id)
+            elif await self._goes_out_again(member):
+                asked.append(member)
         return [*again, *asked, *plain]
 
     async def _goes_out_again(self, member: Member) -> bool:
         """Whether an unknown delivery whose pause is over is sent again; if not, what became of it is recorded."""
         given = self.given(member)
+        if given.now >= given.expires:
+            self._end([member], State.EXPIRED, "expired")  # nobody can act on it any more
+            return False
         step = on_its_turn(given.rule, times=given.unknowns, lane=given.lane, can_look_up=given.can_look_up)
         if step is Step.LOOK_UP:
             return await self._look_up(member)

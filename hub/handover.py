@@ -50,14 +50,23 @@ def _rest(open_keys: set[str], report: Report, outcome: Outcome) -> None:
 async def _one_by_one(publisher: Publisher[Any], messages: Sequence[Message], report: Report) -> None:
     turns = asyncio.Semaphore(publisher.limits.concurrency)
     started: set[str] = set()
+    under_way: set[str] = set()
+    failed = asyncio.Event()
 
     async def one(message: Message) -> None:
         async with turns:
+            if failed.is_set():
+                return
             started.add(message.key)
+            under_way.add(message.key)
             try:
                 report(message.key, await publisher.publish(message))
             except PublishError as outcome:
                 report(message.key, outcome)
+            except Exception:
+                under_way.discard(message.key)
+                failed.set()
+                raise
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -69,4 +78,5 @@ async def _one_by_one(publisher: Publisher[Any], messages: Sequence[Message], re
                 report(message.key, Untried("its turn had not come at the deadline"))
         raise
     except BaseExceptionGroup as errors:
+        _rest(under_way, report, Unknown("cut short when the publisher failed on another message"))
         raise errors.exceptions[0] from None

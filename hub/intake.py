@@ -117,6 +117,9 @@ class Intake:
         if message.place in self._counted:
             return await self._one(message)
         async with self._pool.acquire() as connection:
+            if await deadletters.kept(connection, message.place, message.key, message.value):
+                await attempts.forget(connection, message.place)  # it comes again for its neighbours' sake
+                return 0
             counted = await attempts.count(connection, [message.place])
         self._counted.add(message.place)
         if counted[message.place] > MAX_ATTEMPTS:

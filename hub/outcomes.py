@@ -8,7 +8,7 @@ from publishers.base import Outcome, Permanent, PublishError, Receipt, Transient
 from schemas.deliveries import State, attempt_of
 from schemas.lanes import Lane
 from store.batches import Member
-from store.deliveries import Due, Record
+from store.deliveries import UNCLEAR, Due, Record
 
 _POLICY = retry.Policy()
 
@@ -119,7 +119,7 @@ def not_sent(member: Member, state: State, reason: str, now: datetime) -> Record
             attempt,
             State.FAILED,
             now,
-            code="unclear",
+            code=UNCLEAR,
             reason=f"the provider never answered, and it was not sent again: {reason}",
         )
     return Record(member.recipient_id, attempt, state, now, reason=reason)
@@ -132,7 +132,7 @@ def ask_officer(member: Member, given: Circumstances) -> Record:
         attempt_of(member.standing),
         State.UNKNOWN,
         given.now,
-        code="unclear",
+        code=UNCLEAR,
         reason="the provider never answered; sending it again might repeat it",
         due=Due("officer", given.expires),
     )

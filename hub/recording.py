@@ -55,7 +55,11 @@ class Recorder:
                 group = self._pending
                 self._pending = []
                 self._something.clear()
-                await self._write(group)
+                try:
+                    await self._write(group)
+                except BaseException:
+                    self._pending = [*group, *self._pending]  # whoever flushes next meets the failure, not a gap
+                    raise
 
     async def _write(self, group: Sequence[Record]) -> None:
         pause = 0.1

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 
+_YEAR_S = 366 * 86_400.0  # a provider that asks for more is understood: the announcement expires before
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Exponential delays with jitter: ``first``, then ``factor`` times more each time, at most ``longest``."""
@@ -40,10 +43,11 @@ def decide(
     """
     if tries >= policy.tries:
         return GiveUp(f"not accepted after {tries} tries", expired=False)
-    delay = min(policy.longest, policy.first * policy.factor ** min(max(tries - 1, 0), 32))
+    longest = policy.longest / policy.first
+    delay = policy.first * min(longest, policy.factor ** min(max(tries - 1, 0), 32))  # no power overflows a timedelta
     delay *= 0.8 + 0.4 * luck
     if retry_after is not None:
-        delay = max(delay, timedelta(seconds=retry_after) * (1 + 0.2 * luck))
+        delay = max(delay, timedelta(seconds=min(retry_after, _YEAR_S)) * (1 + 0.2 * luck))
     at = now + delay
     if at >= expires:
         return GiveUp("the announcement expires before the next try", expired=True)

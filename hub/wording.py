@@ -164,13 +164,18 @@ def sentence(text: str) -> str:
     return said if said.endswith((".", "!", "?", "…")) else f"{said}."
 
 
-def of_french(name: str) -> str:
-    """« de » before a name: l'Orvelle → « de l'Orvelle », le Loir → « du Loir », les Usses → « des Usses »."""
-    article, _, rest = name.partition(" ")
+def the_french(river: str) -> str:
+    """A river's name with its article: « Orvelle » → « l’Orvelle ». One whose gender is unknown stays bare."""
+    bare = not _ARTICLE.match(river)
+    return f"l’{river}" if bare and river[:1].lower() in "aeiouyàâéèêîôûh" else river
+
+
+def of_french(river: str) -> str:
+    """« de » before a river: « de l’Orvelle », le Loir → « du Loir », les Usses → « des Usses »."""
+    named = the_french(river)
+    article, _, rest = named.partition(" ")
     contracted = {"le": "du", "les": "des"}.get(article.lower())
-    if contracted and rest:
-        return f"{contracted} {rest}"
-    return f"d’{name}" if name[:1].lower() in "aeiouyàâéèêîôûh" else f"de {name}"
+    return f"{contracted} {rest}" if contracted and rest else f"de {named}"
 
 
 def the_english(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Start the providers: one process, 127.0.0.1 only. Prints one JSON line with the addresses when ready."""
+"""Start the providers: one process, on 127.0.0.1 unless told. Prints one JSON line with the addresses when ready."""
 
 import asyncio
 import contextlib
@@ -86,11 +86,11 @@ async def serve(options: Options) -> None:
     runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=1.0, access_log=None)
     await runner.setup()
     smtp = SmtpServer(mailbox, options.latency)
-    smtp_port = await smtp.start(options.smtp_port)
-    await web.TCPSite(runner, "127.0.0.1", options.http_port, backlog=512).start()
+    smtp_port = await smtp.start(options.smtp_port, options.host)
+    await web.TCPSite(runner, options.host, options.http_port, backlog=512).start()
     http_port = runner.addresses[0][1]
     carrying = asyncio.create_task(courier.run())
-    addresses = {"smtp": f"127.0.0.1:{smtp_port}", "http": f"http://127.0.0.1:{http_port}"}
+    addresses = {"smtp": f"{options.host}:{smtp_port}", "http": f"http://{options.host}:{http_port}"}
     print(json.dumps(addresses), flush=True)
 
     await stop.wait()

@@ -9,8 +9,8 @@ from email.message import Message
 
 from sandbox.journal import Line
 
-_HEADER = re.compile(rb"^([!-9;-~]+):[ \t]*((?:.*(?:\r\n[ \t].*)*))", re.MULTILINE)
-_SUMMARY = re.compile(rb"^(message-id|subject):[ \t]*((?:.*(?:\r\n[ \t].*)*))", re.MULTILINE | re.IGNORECASE)
+_HEADER = re.compile(rb"^([!-9;-~]+):[ \t]*([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.MULTILINE)
+_SUMMARY = re.compile(rb"^(message-id|subject):[ \t]*([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

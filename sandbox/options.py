@@ -16,6 +16,7 @@ class Options:
     """Durations in seconds. ``webhook_secret`` is the HMAC key itself, already decoded."""
 
     home: Path
+    host: str = "127.0.0.1"
     smtp_port: int = 0
     http_port: int = 0
     inlet_smtp: tuple[str, int] | None = None
@@ -58,6 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     )
     add = parser.add_argument
     add("--home", type=Path, required=True, help="folder of the journals (made if missing)")
+    add("--host", default="127.0.0.1", help="where to listen; another only inside a container network")
     add("--smtp-port", type=_port, default=0, help="0 takes a free one")
     add("--http-port", type=_port, default=0, help="0 takes a free one")
     add("--inlet-smtp", type=_address, metavar="HOST:PORT", help="where bounces and automatic replies go")
@@ -83,6 +85,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
             parser.error(f"--sms-webhook-secret-file {given.sms_webhook_secret_file}: {error}")
     return Options(
         home=given.home,
+        host=given.host,
         smtp_port=given.smtp_port,
         http_port=given.http_port,
         inlet_smtp=given.inlet_smtp,

@@ -247,18 +247,18 @@ class Session(asyncio.Protocol):
 
 
 class SmtpServer:
-    """Listens on 127.0.0.1."""
+    """Listens on 127.0.0.1, unless told otherwise."""
 
     def __init__(self, mailbox: Mailbox, latency: float) -> None:
         self._mailbox = mailbox
         self._latency = latency
         self._sessions: set[Session] = set()
 
-    async def start(self, port: int) -> int:
+    async def start(self, port: int, host: str = "127.0.0.1") -> int:
         """Listen, and return the port; OSError when it is taken."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Session(self._mailbox, self._latency, self._sessions), "127.0.0.1", port, backlog=512
+            lambda: Session(self._mailbox, self._latency, self._sessions), host, port, backlog=512
         )
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound

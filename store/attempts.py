@@ -14,6 +14,7 @@ Place = tuple[str, int, int]
 
 async def count(connection: Connection, places: Sequence[Place]) -> dict[Place, int]:
     """Add one attempt to each message; returns how many each has had, this one included."""
+    places = list(dict.fromkeys(places))  # a rebalance can put the same message into a batch twice
     rows = await connection.fetch(
         "INSERT INTO intake_attempt (topic, partition_no, message_offset)"
         " SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])"
@@ -28,11 +29,14 @@ async def count(connection: Connection, places: Sequence[Place]) -> dict[Place, 
 
 
 async def known(connection: Connection, places: Sequence[Place]) -> bool:
-    """Whether any of these messages has been attempted and not dealt with."""
+    """Whether any of these messages has been attempted and not dealt with, or was set aside for its attempts."""
     return bool(
         await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM intake_attempt JOIN unnest($1::text[], $2::int[], $3::bigint[]) AS m"
-            "(topic, partition_no, message_offset) USING (topic, partition_no, message_offset))",
+            "WITH m AS (SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])"
+            "           AS m(topic, partition_no, message_offset))"
+            " SELECT EXISTS (SELECT FROM intake_attempt JOIN m USING (topic, partition_no, message_offset))"
+            " OR EXISTS (SELECT FROM dead_letter JOIN m USING (topic, partition_no, message_offset)"
+            "            WHERE reason = 'attempts')",
             [place[0] for place in places],
             [place[1] for place in places],
             [place[2] for place in places],

@@ -55,14 +55,15 @@ class Gate:
     """What holds at the moment a window opens.
 
     ``ours`` is False when the batch has been claimed by another. ``stop`` is a reason to hand over nothing more:
-    ``expired``, ``withdrawn`` or ``superseded`` (for good), or None. ``held`` and ``capped`` mean later.
-    ``suppressed`` gives each recipient not to be written to, with the reason.
+    ``expired``, ``withdrawn`` or ``superseded`` (for good), or None. ``held`` means later, for all of them;
+    ``capped`` are those whom today's cap makes wait. ``suppressed`` gives each recipient not to be written to, with
+    the reason.
     """
 
     ours: bool
     stop: str | None = None
     held: str | None = None
-    capped: bool = False
+    capped: frozenset[int] = frozenset()
     suppressed: tuple[tuple[int, str], ...] = ()
 
 
@@ -130,14 +131,16 @@ FROM recipient r
 LEFT JOIN suppression s ON s.authority_id = r.authority_id AND s.channel = r.channel AND s.address = r.address
 WHERE r.id = ANY($1::bigint[]) AND (s.address IS NOT NULL OR $2 AND NOT r.allow_listed)"""
 
-_SPEND = """
+# Locks the day's row, made if it is the day's first: two windows can't both take what is left.
+_USED = """
 INSERT INTO daily_use AS u (authority_id, channel, day, used)
-SELECT c.authority_id, c.channel, (now() AT TIME ZONE a.time_zone)::date, $3
+SELECT c.authority_id, c.channel, (now() AT TIME ZONE a.time_zone)::date, 0
 FROM daily_cap c JOIN authority a ON a.id = c.authority_id
-WHERE c.authority_id = $1 AND c.channel = $2 AND $3 <= c.cap
-ON CONFLICT (authority_id, channel, day) DO UPDATE SET used = u.used + excluded.used
-  WHERE u.used + excluded.used <= (SELECT cap FROM daily_cap WHERE authority_id = $1 AND channel = $2)
-RETURNING true"""
+WHERE c.authority_id = $1 AND c.channel = $2
+ON CONFLICT (authority_id, channel, day) DO UPDATE SET used = u.used
+RETURNING day, greatest(0, (SELECT cap FROM daily_cap WHERE authority_id = $1 AND channel = $2) - used) AS room"""
+
+_SPEND = "UPDATE daily_use SET used = used + $4 WHERE authority_id = $1 AND channel = $2 AND day = $3"
 
 
 async def open_window(connection: Connection, batch: Claimed, recipients: Sequence[int]) -> Gate:
@@ -160,27 +163,32 @@ async def open_window(connection: Connection, batch: Claimed, recipients: Sequen
     suppressed = await connection.fetch(_SUPPRESSED, list(recipients), row["restricted"])
     out = {recipient for recipient, _ in suppressed}
     going = [] if stop or row["held"] else [one for one in recipients if one not in out]
-    capped = bool(going) and await _over_cap(connection, batch, len(going))
+    room = await _room(connection, batch, len(going)) if going else 0
+    going, waiting = going[:room], going[room:]
     ours = await connection.fetchval(
         "UPDATE batch SET in_flight = $3, changed_at = clock_timestamp() WHERE id = $1 AND epoch = $2 RETURNING true",
         batch.id,
         batch.epoch,
-        [] if capped else going,
+        going,
     )
     return Gate(
         ours=bool(ours),
         stop=stop,
         held=row["held"],
-        capped=capped,
+        capped=frozenset(waiting),
         suppressed=tuple((recipient, reason) for recipient, reason in suppressed),
     )
 
 
-async def _over_cap(connection: Connection, batch: Claimed, count: int) -> bool:
-    capped = await connection.fetchval(
-        "SELECT true FROM daily_cap WHERE authority_id = $1 AND channel = $2", batch.authority_id, batch.channel
-    )
-    return bool(capped) and not await connection.fetchval(_SPEND, batch.authority_id, batch.channel, count)
+async def _room(connection: Connection, batch: Claimed, count: int) -> int:
+    """How many of so many messages today's cap allows; they count as used."""
+    row = await connection.fetchrow(_USED, batch.authority_id, batch.channel)
+    if row is None:
+        return count  # there is no cap
+    room = min(count, int(row["room"]))
+    if room:
+        await connection.execute(_SPEND, batch.authority_id, batch.channel, row["day"], room)
+    return room
 
 
 async def still_ours(connection: Connection, batch: Claimed, *, without: Sequence[int] = ()) -> bool:
@@ -216,11 +224,15 @@ async def finish(
     *,
     waits_for: str | None = None,
     not_before: datetime | None = None,
+    unclear: Sequence[int] = (),
 ) -> bool:
-    """End our claim: ``done``, or ``waiting`` with who is left. False, and nothing done, when it is not ours."""
+    """End our claim: ``done``, or ``waiting`` with who is left. False, and nothing done, when it is not ours.
+
+    ``unclear`` are those left whom an earlier owner was sending to, when we could not deal with them either.
+    """
     found = await connection.fetchval(
         "UPDATE batch SET state = $3, members = CASE WHEN $3 = 'done' THEN members ELSE $4::bigint[] END,"
-        " in_flight = '{}', owner = NULL, lease_until = NULL, waits_for = $5,"
+        " in_flight = $7, owner = NULL, lease_until = NULL, waits_for = $5,"
         " not_before = coalesce($6, now()), changed_at = clock_timestamp()"
         " WHERE id = $1 AND epoch = $2 RETURNING true",
         batch.id,
@@ -229,6 +241,7 @@ async def finish(
         list(left),
         waits_for,
         not_before,
+        list(unclear),
     )
     await connection.execute("SELECT pg_notify('batches', '')")  # there is room for another
     return bool(found)

@@ -44,13 +44,12 @@ async def add(
 
     A topic that was deleted and made again reuses offsets: the digest tells its messages apart.
     """
-    digest = hashlib.sha256(b"\0".join([key or b"", value or b""])).digest()
     letter: int | None = await connection.fetchval(
         "INSERT INTO dead_letter (topic, partition_no, message_offset, digest, key, value, headers, reason, detail)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
         " ON CONFLICT (topic, partition_no, message_offset, digest) DO NOTHING RETURNING id",
         *place,
-        digest,
+        _digest(key, value),
         key,
         value,
         [[name, content.decode("latin-1")] for name, content in headers],
@@ -60,6 +59,22 @@ async def add(
     if letter is not None:
         await outbox.put(connection, [outbox.Outgoing(TOPIC, b'{"dead_letter":%d}' % letter)])
     return letter
+
+
+def _digest(key: bytes | None, value: bytes | None) -> bytes:
+    return hashlib.sha256(b"\0".join([key or b"", value or b""])).digest()
+
+
+async def kept(connection: Connection, place: tuple[str, int, int], key: bytes | None, value: bytes | None) -> bool:
+    """Whether this very message has been set aside already."""
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM dead_letter"
+            " WHERE topic = $1 AND partition_no = $2 AND message_offset = $3 AND digest = $4)",
+            *place,
+            _digest(key, value),
+        )
+    )
 
 
 async def find(

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.cloudevents import CloudEvent, encode_structured
-from schemas.deliveries import DeliveryId, State, standing
+from schemas.deliveries import ENDS, DeliveryId, State, standing
 from store import outbox
 from store.database import Connection
+
+UNCLEAR = "unclear"
+"""Code of a failure that may be none: the provider never answered, and nobody can act on it any more."""
 
 STATUS_TOPIC = "tambour.deliveries"
 STATUS_TYPE = "fr.tambour.deliveries.recorded"
@@ -47,6 +50,11 @@ class Record:
     def ordinary(self) -> bool:
         """Whether the delivery's own row says it all."""
         return self.state is State.SENT and self.url is None
+
+
+def _text(said: str | None) -> str | None:
+    """What PostgreSQL can keep of a provider's words: an outcome is never lost for a NUL in them."""
+    return None if said is None else said.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 _FOLD = """
@@ -99,16 +107,16 @@ async def record(
             [one.attempt for one in told],
             [one.state.value for one in told],
             [one.at for one in told],
-            [one.code for one in told],
-            [one.reason for one in told],
-            [one.url for one in told],
+            [_text(one.code) for one in told],
+            [_text(one.reason) for one in told],
+            [_text(one.url) for one in told],
         )
     if known := [one for one in records if one.reference is not None]:
         await connection.execute(
             _REFERENCES,
             order_id,
             channel,
-            [one.reference for one in known],
+            [_text(one.reference) for one in known],
             [one.recipient_id for one in known],
             [one.attempt for one in known],
         )
@@ -141,8 +149,14 @@ def status(order_id: int, channel: str, records: Sequence[Record]) -> outbox.Out
 
 
 async def forget_due(connection: Connection, order_id: int, recipient_id: int) -> None:
-    """The delivery waits for nothing any more: a receipt settled it."""
-    await connection.execute("DELETE FROM due WHERE order_id = $1 AND recipient_id = $2", order_id, recipient_id)
+    """The delivery waits for nothing any more, if a receipt settled it (one of an earlier attempt does not)."""
+    await connection.execute(
+        "DELETE FROM due u USING delivery d WHERE u.order_id = $1 AND u.recipient_id = $2"
+        " AND d.order_id = $1 AND d.recipient_id = $2 AND d.standing % 16 = ANY($3::int[])",
+        order_id,
+        recipient_id,
+        [state.value for state in ENDS],
+    )
 
 
 async def unknowns(connection: Connection, order_id: int, recipients: Sequence[int]) -> dict[int, int]:

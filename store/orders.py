@@ -13,6 +13,7 @@ from schemas.deliveries import State, standing
 from schemas.lanes import Lane
 from store import outbox
 from store.database import Connection
+from store.deliveries import UNCLEAR
 
 _HELD = ", ".join(str(state.value) for state in (State.UNKNOWN, State.SENT, State.DELIVERED))
 
@@ -71,12 +72,16 @@ SELECT r.id FROM recipient r
 WHERE r.authority_id = {0} AND r.channel = $4 AND r.id > $3 AND r.broadcast
 ORDER BY r.id LIMIT $2"""
 
-# Who has, or may have, an earlier version: also those in a window that is being sent right now.
+# Who has, or may have, an earlier version: also those in a window that is being sent right now, and those of whom
+# nobody ever learnt whether they have it.
 _HOLDERS = f"""
 SELECT DISTINCT d.recipient_id AS id FROM delivery d JOIN delivery_order e ON e.id = d.order_id
 WHERE e.announcement_id = {{0}} AND e.version < {{1}} AND e.channel = $4 AND d.recipient_id > $3
-  AND (d.standing % 16 IN ({_HELD}) OR EXISTS (
-       SELECT FROM batch b WHERE b.order_id = d.order_id AND d.recipient_id = ANY(b.in_flight)))
+  AND (d.standing % 16 IN ({_HELD})
+       OR EXISTS (SELECT FROM batch b WHERE b.order_id = d.order_id AND d.recipient_id = ANY(b.in_flight))
+       OR d.standing % 16 = {State.FAILED.value} AND EXISTS (
+          SELECT FROM fact f WHERE f.order_id = d.order_id AND f.recipient_id = d.recipient_id
+          AND f.state = {State.FAILED.value} AND f.code = '{UNCLEAR}'))
 ORDER BY id LIMIT $2"""
 
 _PAGE = f"""

@@ -181,7 +181,8 @@ def _located(error: Exception, name: str) -> Fault:
     line, trace = 1, error.__traceback__
     while trace is not None:
         template = cast(Template | None, trace.tb_frame.f_globals.get("__jinja_template__"))
-        if template is not None:
+        # a filter that doesn't exist raises in a stand-in, t_1, at the top of the compiled template
+        if template is not None and not trace.tb_frame.f_code.co_name.startswith("t_"):
             name, line = template.name or name, template.get_corresponding_lineno(trace.tb_lineno)
         trace = trace.tb_next
     return Fault(name, line, str(error) or type(error).__name__)

@@ -115,7 +115,7 @@ def _read(
     try:
         source = (renderer.folder / name).read_text("utf-8")
         tree = sandbox.parse(source, name)
-        sandbox.compile(source, name)  # finds unknown filters, which parsing does not
+        sandbox.get_template(name)  # compiling finds what parsing does not: a block defined twice
     except FileNotFoundError:
         yield Fault(name, 1, "there is no such template")
         return
@@ -129,9 +129,12 @@ def _read(
         if used.name in unknown:
             yield Fault(name, used.lineno, f"{used.name!r} is undefined")
     for field in tree.find_all(nodes.Getattr):
-        if kind and isinstance(field.node, nodes.Name) and field.node.name == "data":
-            if field.attr not in kind.model_fields:
-                yield Fault(name, field.lineno, f"{kind.TYPE} has no field {field.attr!r}")
+        of_data = isinstance(field.node, nodes.Name) and field.node.name == "data"
+        if kind and of_data and field.attr not in kind.model_fields:
+            yield Fault(name, field.lineno, f"{kind.TYPE} has no field {field.attr!r}")
+    for applied in tree.find_all(nodes.Filter):
+        if applied.name not in sandbox.filters:
+            yield Fault(name, applied.lineno, f"No filter named {applied.name!r} found.")
     present = {block.name for block in tree.find_all(nodes.Block)}
     for block in blocks:
         if block not in present:

@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
 from hub.rendering.forms import Forms, HtmlForms, TextForms
-from hub.wording import Wording, agree, capital, clause, of_french, phone, sentence, the_english
+from hub.wording import Wording, agree, capital, clause, of_french, phone, sentence, the_english, the_french
 
 _BUILT_IN = frozenset({"default", "first", "join", "last", "length", "list", "lower", "map", "reject", "select"})
 """Filters of Jinja's own that a template may use; more of them would only be more ways to fail."""
@@ -199,6 +199,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "sentence": _plain(sentence),
     "phone": _plain(phone),
     "agree": _plain(agree),
+    "le": _plain(the_french),
     "de": _plain(of_french),
     "river": _plain(the_english),
     "contact_link": _plain(_contact_link),

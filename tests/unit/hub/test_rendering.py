@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,7 @@ def test_html_part_is_accessible(content: Content, language: str) -> None:
     assert all(attributes.get("role") == "presentation" for tag, attributes in page.elements if tag == "table")
     levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
     assert levels.count(1) == 1 and levels[0] == 1
-    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
     assert page.links
     for address, words in page.links:
         assert address.startswith(("https://", "mailto:", "tel:"))
@@ -216,13 +217,13 @@ def test_styles_are_on_the_elements_and_dark_mode_stays_a_rule() -> None:
 
 
 def test_what_an_event_says_is_never_markup_nor_a_template() -> None:
-    hostile = {"fr": "<script>alert(1)</script> {{ data }} {% for %} & \"'", "en": "<b>x</b>"}
+    hostile = {"fr": "<script>alert(1)</script> {{ data }} {%for%} & \"'", "en": "<b>x</b>"}
     content = with_data(example("fr.tambour.road-works"), reason=hostile)
     message = read(content, "fr")
     page = body(message, "html")
     assert "<script" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; {{ data }} {% for %} &amp;" in page
-    assert "<script>alert(1)</script> {{ data }} {% for %} &" in body(message, "plain")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; {{ data }} {%for%} &amp;" in page
+    assert "<script>alert(1)</script> {{ data }} {%for%} &" in body(message, "plain")
 
 
 def test_placeholders_can_not_be_guessed_from_another_mail() -> None:
@@ -396,40 +397,41 @@ def spoil(folder: Path, name: str, old: str, new: str) -> None:
     path.write_text(source.replace(old, new, 1), encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new", "line", "reason"),
-    [
-        # in a branch that no example takes, or that all take: found alike
-        ("road-works/sms.fr.j2", "{{ data.reason |", "{{ data.raison |", 9, "no field 'raison'"),
-        ("road-works/sms.fr.j2", "{{ headline }}", "{{ title }}", 1, "'title' is undefined"),
-        ("notice/sms.en.j2", "{{ headline |", "{% if headline %}{{ headline |", None, "endif"),
-        ("road-works/email.en.j2", "| clause", "| claus", None, "No filter named 'claus'"),
-        ("road-works/email.en.j2", "{% block preheader %}", "{% block teaser %}", 1, "no block named 'preheader'"),
-        ("council-meeting/sms.fr.j2", "data.place.name", "data.place.nom", 7, "'nom'"),
-        ("layouts/words.fr.j2", "it.name", "it.nom", 13, "'nom'"),
-        (
-            "council-meeting/email.fr.j2",
-            'link(data.live_url, "',
-            'link("javascript:" ~ data.live_url, "',
-            None,
-            "must begin",
-        ),
-    ],
-)
-def test_check_tells_file_line_and_reason(
-    folder: Path, name: str, old: str, new: str, line: int | None, reason: str
-) -> None:
-    spoil(folder, name, old, new)
-    found = [fault for fault in Renderer(folder).check() if fault.file == name and reason in fault.reason]
-    assert found
-    assert line is None or line in {fault.line for fault in found}
+SPOILT = [
+    ("road-works/sms.fr.j2", "{{ data.reason |", "{{ data.raison |", 9, "no field 'raison'"),
+    ("road-works/sms.en.j2", "{{ headline }}", "{{ title }}", 1, "'title' is undefined"),
+    ("notice/sms.en.j2", "{{ headline |", "{% if headline %}{{ headline |", 9, "endif"),
+    ("road-works/mastodon.en.j2", "| clause", "| claus", 9, "No filter named 'claus'"),
+    ("school-disruption/email.en.j2", "{% block preheader %}", "{% block teaser %}", 1, "no block named 'preheader'"),
+    ("council-meeting/sms.fr.j2", "data.place.name", "data.place.nom", 7, "'nom'"),
+    ("layouts/words.fr.j2", "it.name", "it.nom", 12, "'nom'"),
+    ("council-meeting/email.en.j2", "link(data.live_url", "link('javascript:' ~ data.live_url", 43, "must begin"),
+]
+"""Template, text, what replaces it, and the line and words of the fault that this must make."""
 
 
-@pytest.mark.parametrize("type_", TYPES)
-def test_check_misses_no_missing_template(folder: Path, type_: str) -> None:
-    name = f"{template_of(type_)}/mastodon.en.j2"
-    (folder / name).unlink()
-    assert Renderer(folder).check() == [Fault(name, 1, "there is no such template")]
+def test_check_tells_file_line_and_reason_of_every_fault_at_once(folder: Path) -> None:
+    for name, old, new, _, _ in SPOILT:
+        spoil(folder, name, old, new)
+    found = [(fault.file, fault.line, fault.reason) for fault in Renderer(folder).check()]
+    for name, _, _, line, reason in SPOILT:
+        assert any((name, line) == (file, at) and reason in words for file, at, words in found), (name, found)
+    assert {file for file, _, _ in found} == {name for name, *_ in SPOILT}
+
+
+def test_check_finds_a_misspelt_field_that_no_example_meets(folder: Path) -> None:
+    never = '{% if data.street == "nowhere" %}{{ data.strete }}{% endif %}'
+    (folder / "road-works/sms.fr.j2").write_text(f"{{{{ headline }}}}\n{never}\n", encoding="utf-8")
+    [fault] = Renderer(folder).check()
+    assert (fault.file, fault.line) == ("road-works/sms.fr.j2", 2)
+    assert "'strete'" in fault.reason
+
+
+def test_check_misses_no_missing_template(folder: Path) -> None:
+    names = sorted(f"{template_of(type_)}/mastodon.en.j2" for type_ in TYPES)
+    for name in names:
+        (folder / name).unlink()
+    assert Renderer(folder).check() == [Fault(name, 1, "there is no such template") for name in names]
 
 
 def test_check_tells_of_examples_that_do_not_fit(folder: Path) -> None:
