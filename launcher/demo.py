@@ -72,12 +72,12 @@ class Summary:
 async def run(*, once: bool, as_json: bool) -> int:
     """Run the demo until Ctrl-C, or until all is settled (``once``). Returns the exit code."""
     began = time.monotonic()
-    home = homes()[1]
+    around, home = homes()
     _only_our_settings(home)
     ports = Ports.chosen()
     async with Supervisor(home, tell=tell) as supervisor:
         _forget(home)
-        stack = Stack(home, ports, sandbox=True, own=os.environ, say=say)
+        stack = Stack(home, ports, sandbox=True, say=say, jars=around.jars)
         say("Starting Kafka, PostgreSQL, the providers and the hub…")
         await stack.start(supervisor)
         ready_s = time.monotonic() - began

@@ -5,6 +5,7 @@ import typer
 from launcher.commands import (
     announce,
     authority,
+    chaos,
     deadletters,
     demo,
     doctor,
@@ -24,5 +25,5 @@ app = typer.Typer(
     epilog="Start with [bold]./tambour demo[/bold]. Documentation: docs/.",
 )
 
-for module in (demo, processes, authority, emit, announce, track, rules, deadletters, holds, doctor):
+for module in (demo, processes, authority, chaos, emit, announce, track, rules, deadletters, holds, doctor):
     module.register(app)

@@ -38,13 +38,17 @@ class Stack:
     sandbox: bool = False
     own: Mapping[str, str] = field(default_factory=lambda: os.environ)
     say: Callable[[str], None] = lambda text: None
+    jars: Path | None = None
+    """Where Kafka's jars are kept, when several homes share them."""
     sandbox_options: Sequence[str] = ()
     extra: Mapping[str, str] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         kafka, database = _named_elsewhere(self.own)
-        self.kafka = None if kafka else Kafka(self.home.kafka, self.ports.kafka, jars=_jars(self.home), say=self.say)
+        self.kafka = (
+            None if kafka else Kafka(self.home.kafka, self.ports.kafka, jars=self.jars or self.home.jars, say=self.say)
+        )
         self.postgres = None if database else Postgres(self.home.postgres, self.ports.postgres)
 
     async def start(self, supervisor: Supervisor) -> None:
@@ -80,6 +84,7 @@ class Stack:
     def _sandbox_channels(self) -> dict[str, str]:
         web = f"http://127.0.0.1:{self.ports.sandbox_http}"
         token, webhook = (str(secret_file(self.home, name)) for name in SANDBOX_SECRETS)
+        account = str(secret_file(self.home, "sandbox-mastodon", "valmerande"))  # it names an account by its token
         return {
             "TAMBOUR_PORTAL__SANDBOX_URL": web,
             "TAMBOUR_CHANNELS__EMAIL__HOST": "127.0.0.1",
@@ -89,7 +94,7 @@ class Stack:
             "TAMBOUR_CHANNELS__SMS__TOKEN_FILE": token,
             "TAMBOUR_CHANNELS__SMS__WEBHOOK_SECRET_FILE": webhook,
             "TAMBOUR_CHANNELS__MASTODON__ACCOUNTS__VALMERANDE__URL": web,
-            "TAMBOUR_CHANNELS__MASTODON__ACCOUNTS__VALMERANDE__TOKEN_FILE": token,
+            "TAMBOUR_CHANNELS__MASTODON__ACCOUNTS__VALMERANDE__TOKEN_FILE": account,
         }
 
     async def migrate(self) -> list[str]:
@@ -146,11 +151,6 @@ class Stack:
     @property
     def _ours(self) -> dict[str, str]:
         return {"PYTHONPATH": str(ROOT), "TAMBOUR_HOME": str(self.home.folder)}
-
-
-def _jars(home: Home) -> Path:
-    """Jars are shared by the demo's home and the one around it."""
-    return home.jars if home.folder.name != "demo" else Home(home.folder.parent).jars
 
 
 def _named_elsewhere(own: Mapping[str, str]) -> tuple[bool, bool]:

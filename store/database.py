@@ -42,8 +42,8 @@ async def connect(dsn: str) -> "asyncpg.Connection[Any]":
 
 
 async def open_pool(dsn: str, *, size: int = 8) -> Pool:
-    """A pool of at most ``size`` connections, opened as they are needed."""
-    return await asyncpg.create_pool(dsn, min_size=1, max_size=size, init=_prepare, command_timeout=30, timeout=10)
+    """A pool of at most ``size`` connections, opened as they are needed: making it needs no server."""
+    return await asyncpg.create_pool(dsn, min_size=0, max_size=size, init=_prepare, command_timeout=30, timeout=10)
 
 
 @asynccontextmanager

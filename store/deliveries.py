@@ -4,7 +4,7 @@ The state is a maximum (schemas.deliveries), so recording needs no reading, and 
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -192,3 +192,14 @@ async def exists(connection: Connection, delivery: DeliveryId, channel: str) -> 
             channel,
         )
     )
+
+
+async def every_delivery(connection: Connection) -> AsyncIterator[tuple[str, DeliveryId, int]]:
+    """Channel, id and standing of every delivery, read in pages: for audits, not for pages of the portal."""
+    async with connection.transaction(readonly=True):
+        async for row in connection.cursor(
+            "SELECT o.channel, d.order_id, d.recipient_id, d.standing FROM delivery d"
+            " JOIN delivery_order o ON o.id = d.order_id",
+            prefetch=5000,
+        ):
+            yield row["channel"], DeliveryId(row["order_id"], row["recipient_id"]), row["standing"]

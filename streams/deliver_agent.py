@@ -13,7 +13,8 @@ from streams.internal import for_each
 from streams.loop import no_loss_agent
 from streams.topics import FAMILIES
 
-_AT_ONCE = 4
+AT_ONCE = 4
+"""Batches of one family that a worker has in hand at a time: docs/guarantees.md reckons with it."""
 
 
 def register(app: App, pool: Pool, deliverer: Deliverer, lane: Lane, stopping: Callable[[], bool]) -> None:
@@ -29,8 +30,8 @@ def register(app: App, pool: Pool, deliverer: Deliverer, lane: Lane, stopping: C
     for family in FAMILIES:
 
         async def handle(events: Sequence[Any]) -> int:
-            return await for_each(pool, events, "batch", deal, at_once=_AT_ONCE)
+            return await for_each(pool, events, "batch", deal, at_once=AT_ONCE)
 
         no_loss_agent(
-            app, f"deliver {family} {lane}", [batches_topic(family, lane)], handle, take=_AT_ONCE, within_s=0.01
+            app, f"deliver {family} {lane}", [batches_topic(family, lane)], handle, take=AT_ONCE, within_s=0.01
         )

@@ -186,6 +186,13 @@ async def _keep_a_receipt(town: Town, given: dict[str, Any]) -> None:
         )
 
 
+async def _relay(town: Town, given: dict[str, Any]) -> None:
+    from hub.settings import KafkaSettings
+    from streams.relay import Relay
+
+    await Relay(town.pool, "", KafkaSettings(bootstrap=given["kafka"])).work()
+
+
 TASKS: dict[str, Callable[[Town, dict[str, Any]], Awaitable[None]]] = {
     "take in": _take_in,
     "take in raw": _take_in_raw,
@@ -195,6 +202,7 @@ TASKS: dict[str, Callable[[Town, dict[str, Any]], Awaitable[None]]] = {
     "requeue": _requeue,
     "emit": _emit,
     "keep a receipt": _keep_a_receipt,
+    "relay": _relay,
 }
 
 

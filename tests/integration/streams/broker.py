@@ -1,0 +1,72 @@
+"""Topics of a test's own on the session's broker: made, written, read to their end."""
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+PARTITION = 0
+
+
+async def new_topic(kafka: str, partitions: int = 1) -> str:
+    """A topic that nobody else knows."""
+    name = f"test.{uuid.uuid4().hex}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, partitions, 1)])
+    finally:
+        await admin.close()
+    return name
+
+
+async def send(kafka: str, topic: str, values: Sequence[bytes]) -> None:
+    async with producing(kafka) as producer:
+        for acknowledged in [await producer.send(topic, value, partition=PARTITION) for value in values]:
+            await acknowledged
+
+
+@asynccontextmanager
+async def producing(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def read_all(kafka: str, topic: str) -> list[bytes]:
+    """Every value of the topic's first partition, up to its present end."""
+    return [record.value for record in await records(kafka, topic)]
+
+
+async def records(kafka: str, topic: str) -> list[object]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        place = TopicPartition(topic, PARTITION)
+        consumer.assign([place])
+        end = (await consumer.end_offsets([place]))[place]
+        await consumer.seek_to_beginning(place)
+        found: list[object] = []
+        while await consumer.position(place) < end:
+            for batch in (await consumer.getmany(place, timeout_ms=1000)).values():
+                found += batch
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def committed(kafka: str, group: str, topic: str) -> int:
+    """The group's offset: how many messages of the first partition it will never be given again."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(group)
+        found = offsets.get(TopicPartition(topic, PARTITION))
+        return 0 if found is None else max(0, found.offset)
+    finally:
+        await admin.close()
