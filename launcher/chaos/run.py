@@ -21,6 +21,7 @@ from launcher.environment import settings_of
 from launcher.figures import Figures
 from launcher.home import Home, find_home, make_folder
 from launcher.ports import Ports
+from launcher.reach import quiet_kafka
 from launcher.stack import Stack
 from launcher.supervisor import Supervisor
 from store.database import connect
@@ -85,6 +86,7 @@ async def run(asked: Asked, *, as_json: bool) -> int:
     home = Home(Path(tempfile.mkdtemp(prefix="chaos-", dir=make_folder(around.folder))))
     began = time.monotonic()
     say(f"Chaos with seed {asked.seed}, in {home.folder}")
+    quiet_kafka()
     try:
         report = await _Run(asked, home, around).run()
     except BaseException:
