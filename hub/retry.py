@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-
 _YEAR_S = 366 * 86_400.0  # a provider that asks for more is understood: the announcement expires before
 
 

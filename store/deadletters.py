@@ -52,7 +52,7 @@ async def add(
         _digest(key, value),
         key,
         value,
-        [[name, content.decode("latin-1")] for name, content in headers],
+        outbox.written_headers(headers),
         reason,
         detail.replace("\0", "\\0"),
     )
@@ -96,7 +96,7 @@ async def find(
             row["message_offset"],
             row["key"],
             row["value"],
-            tuple((name, content.encode("latin-1")) for name, content in row["headers"]),
+            outbox.read_headers(row["headers"]),
             row["reason"],
             row["detail"],
             row["at"],
@@ -132,7 +132,7 @@ async def put_back(connection: Connection, letter: int, value: bytes | None = No
                 row["topic"],
                 (row["value"] or b"") if value is None else value,
                 row["key"],
-                tuple((name, content.encode("latin-1")) for name, content in row["headers"]),
+                outbox.read_headers(row["headers"]),
             )
         ],
     )

@@ -21,6 +21,19 @@ class Outgoing:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
+_NUL = "\u0100"  # the first letter beyond Latin-1 stands for the one byte that jsonb can't keep
+
+
+def written_headers(headers: Sequence[tuple[str, bytes]]) -> list[list[str]]:
+    """Kafka headers as jsonb keeps them: any bytes, read back the same by ``read_headers``."""
+    return [[name.replace("\0", "\ufffd"), value.decode("latin-1").replace("\0", _NUL)] for name, value in headers]
+
+
+def read_headers(written: Sequence[Sequence[str]]) -> tuple[tuple[str, bytes], ...]:
+    """The headers that ``written_headers`` wrote."""
+    return tuple((name, value.replace(_NUL, "\0").encode("latin-1")) for name, value in written)
+
+
 async def put(connection: Connection, messages: Sequence[Outgoing]) -> None:
     """Add messages to the caller's transaction; its commit wakes the relay."""
     if messages:
@@ -31,7 +44,7 @@ async def put(connection: Connection, messages: Sequence[Outgoing]) -> None:
             [message.topic for message in messages],
             [message.key for message in messages],
             [message.value for message in messages],
-            [json.dumps([[name, value.decode("latin-1")] for name, value in message.headers]) for message in messages],
+            [json.dumps(written_headers(message.headers)) for message in messages],
         )
 
 
@@ -47,7 +60,7 @@ async def take(connection: Connection, limit: int) -> list[tuple[int, Outgoing]]
                 row["topic"],
                 row["value"],
                 row["key"],
-                tuple((name, value.encode("latin-1")) for name, value in row["headers"] or ()),
+                read_headers(row["headers"] or ()),
             ),
         )
         for row in rows

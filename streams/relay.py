@@ -3,13 +3,17 @@
 import asyncio
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 
 from hub.settings import KafkaSettings
-from store import outbox
-from store.database import Pool, transaction
+from store import deadletters, outbox
+from store.database import Connection, Pool, transaction
 from streams.app import client_options
 from streams.service import RowService
+
+log = structlog.get_logger()
 
 _AT_ONCE = 1000
 _PATIENCE_S = 20  # the rows stay locked meanwhile; another relay passes them over
@@ -33,9 +37,14 @@ class Relay(RowService):
                 if not rows:
                     return False
                 async with asyncio.timeout(_PATIENCE_S):
-                    acknowledged = [
-                        await producer.send(one.topic, one.value, one.key, headers=list(one.headers)) for _, one in rows
-                    ]
+                    acknowledged = []
+                    for row, one in rows:
+                        try:
+                            acknowledged.append(
+                                await producer.send(one.topic, one.value, one.key, headers=list(one.headers))
+                            )
+                        except MessageSizeTooLargeError as error:  # it would hold up all that come after it
+                            await _set_aside(connection, row, one, error)
                     await asyncio.gather(*acknowledged)
                 await outbox.remove(connection, [row for row, _ in rows])
         except BaseException:
@@ -72,3 +81,17 @@ class Relay(RowService):
     async def on_stop(self) -> None:
         """Close the producer."""
         await self._drop()
+
+
+async def _set_aside(connection: Connection, row: int, one: outbox.Outgoing, error: MessageSizeTooLargeError) -> None:
+    """Keep a message that Kafka will never take: ``partition`` -1 and the row's number stand for its place."""
+    await deadletters.add(
+        connection,
+        place=(one.topic, -1, row),
+        key=one.key,
+        value=one.value,
+        headers=one.headers,
+        reason="too_large",
+        detail=f"Kafka does not take a message of {len(one.value):,} bytes. Put it back mended: shorter.",
+    )
+    log.error("message_too_large", topic=one.topic, size=len(one.value), error=str(error))

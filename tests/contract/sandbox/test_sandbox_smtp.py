@@ -222,7 +222,7 @@ async def test_late_bounce_is_a_delivery_status_notification_to_the_envelope_sen
     await send(sandbox, "late-bounce.alice@valmerande.example")
     await until(lambda: bool(inlet.mails))
     [(sender, recipients, message)] = inlet.mails
-    assert sender == "" and recipients == [SENDER]
+    assert sender in ("", "<>") and recipients == [SENDER]  # the null sender, as aiosmtpd may write it
     assert message.get_content_type() == "multipart/report"
     assert message.get_param("report-type") == "delivery-status"
     _, status, original = message.iter_parts()
@@ -247,7 +247,7 @@ async def test_out_of_office_is_an_automatic_reply_and_no_failure(start: Start, 
     await send(sandbox, "ooo.alice@valmerande.example")
     await until(lambda: bool(inlet.mails))
     sender, recipients, message = inlet.mails[0]
-    assert sender == "" and recipients == [SENDER]
+    assert sender in ("", "<>") and recipients == [SENDER]  # the null sender, as aiosmtpd may write it
     assert message["Auto-Submitted"] == "auto-replied"
     assert message["In-Reply-To"] == "<1@valmerande.example>"
 

@@ -55,5 +55,5 @@ async def send(messages: Sequence[Mail], with_options: SmtpOptions) -> Reported:
 async def until(condition: Callable[[], object], seconds: float = 5) -> None:
     """Wait for a condition to hold."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in the server, not in an Event
+        while not condition():
             await asyncio.sleep(0.005)

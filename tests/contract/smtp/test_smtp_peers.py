@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from publishers.base import Permanent, Receipt, Transient, Unknown, Untried
 from publishers.smtp import Smtp, check
@@ -75,7 +76,7 @@ PEERS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def peer(request: pytest.FixtureRequest) -> AsyncIterator[peers.Peer]:
     """The server under test, running."""
     start, _ = PEERS[request.param]

@@ -128,7 +128,9 @@ def _wrap(kill: Kill) -> None:
 
 
 async def _take_in(town: Town, given: dict[str, Any]) -> None:
-    await town.take_in(*(message(data, id=f"event-{offset}", offset=offset) for offset, data in enumerate(given["data"])))
+    await town.take_in(
+        *(message(data, id=f"event-{offset}", offset=offset) for offset, data in enumerate(given["data"]))
+    )
 
 
 async def _take_in_raw(town: Town, given: dict[str, Any]) -> None:

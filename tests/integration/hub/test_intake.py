@@ -32,9 +32,7 @@ async def test_event_becomes_announcement_orders_and_messages_together(town: Tow
     ]
 
 
-async def test_nothing_is_kept_of_an_event_whose_transaction_fails(
-    town: Town, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nothing_is_kept_of_an_event_whose_transaction_fails(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object) -> None:
         raise asyncpg.CannotConnectNowError("the database is shutting down")
 
@@ -143,6 +141,7 @@ async def test_events_of_one_matter_in_one_batch_keep_their_order(town: Town) ->
         pytest.param(raw(b"{"), "undecodable", "not JSON", id="no JSON"),
         pytest.param(raw(None), "undecodable", "", id="nothing at all"),
         pytest.param(raw(b"\xff\xfe"), "undecodable", "UTF-8", id="no UTF-8"),
+        pytest.param(raw(b"{\0", headers=(("x\0", b"\0\xff"),)), "undecodable", "", id="NULs everywhere"),
         pytest.param(message(notice(), type="fr.tambour.road-work"), "unknown_type", "road-works", id="type"),
         pytest.param(message({"authority": "96001"}), "invalid", "data.matter is missing", id="fields missing"),
         pytest.param(message(notice(areas=["tannerie"])), "invalid", "Did you mean 'tanneries'?", id="area"),
@@ -173,6 +172,18 @@ async def test_dead_letter_that_comes_again_is_kept_once(town: Town) -> None:
     await town.take_in(one)
     assert await town.letters() == ["undecodable"]
     assert await town.one("SELECT count(*) FROM outbox") == 1
+
+
+async def test_dead_letter_goes_back_byte_by_byte_as_it_came(town: Town) -> None:
+    headers = tuple((f"h{byte}", bytes([byte])) for byte in range(256))
+    await town.take_in(raw(b"\0\xff{", key=b"\0k", headers=headers))
+    await town.do("DELETE FROM outbox")
+    async with transaction(town.pool) as connection:
+        letter = await deadletters.get(connection, 1)
+        await deadletters.put_back(connection, 1)
+        [(_, back)] = await outbox.take(connection, 10)
+    assert letter is not None and letter.headers == headers
+    assert (back.topic, back.key, back.value, back.headers) == ("municipal.events", b"\0k", b"\0\xff{", headers)
 
 
 async def test_dead_letter_mended_and_put_back_is_announced_once(town: Town) -> None:

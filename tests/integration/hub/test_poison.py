@@ -19,9 +19,7 @@ def event(id: str, **changes: object) -> str:
 
 
 @pytest.mark.parametrize("place", [0, 2, 4])
-async def test_message_that_kills_its_worker_is_set_aside_the_third_time(
-    town: Town, database: str, place: int
-) -> None:
+async def test_message_that_kills_its_worker_is_set_aside_the_third_time(town: Town, database: str, place: int) -> None:
     values = [event(f"e{number}", matter=f"matter {number}") for number in range(4)]
     values.insert(place, json.dumps({"id": "poison"}))
 

@@ -53,7 +53,9 @@ async def test_opt_out_binds_the_address_though_the_recipient_comes_back(town: T
         where = await address(connection, person)
         await optouts.suppress(connection, 1, "email", where, "unsubscribed")
         await connection.execute("DELETE FROM recipient WHERE id = $1", person)
-        await connection.execute("INSERT INTO recipient (authority_id, channel, address) VALUES (1, 'email', $1)", where)
+        await connection.execute(
+            "INSERT INTO recipient (authority_id, channel, address) VALUES (1, 'email', $1)", where
+        )
         await connection.execute("INSERT INTO subscription SELECT id, 'travaux', '' FROM recipient")
     await town.announce()
     await town.settle()

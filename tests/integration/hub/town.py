@@ -136,7 +136,7 @@ class Town:
 
     pool: Pool
     publishers: dict[str, Publisher[Any]] = field(default_factory=dict)
-    sizes: DeliverySettings = DeliverySettings(batch_size=4, window=2)
+    sizes: DeliverySettings = field(default_factory=lambda: DeliverySettings(batch_size=4, window=2))
     max_age: timedelta = timedelta(hours=24)
     known_lost: int = 0
     """Deliveries that a test has left unaccounted on purpose."""

@@ -1,13 +1,17 @@
 """Topics of a test's own on the session's broker: made, written, read to their end."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 PARTITION = 0
+_END = b"the end, as far as this test goes"
+_WITHIN_S = 30
 
 
 async def new_topic(kafka: str, partitions: int = 1) -> str:
@@ -39,22 +43,20 @@ async def producing(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def read_all(kafka: str, topic: str) -> list[bytes]:
-    """Every value of the topic's first partition, up to its present end."""
+    """Every value of the topic's first partition so far. Puts a mark at its end: once a topic."""
     return [record.value for record in await records(kafka, topic)]
 
 
-async def records(kafka: str, topic: str) -> list[object]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+async def records(kafka: str, topic: str) -> list[Any]:
+    await send(kafka, topic, [_END])
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        place = TopicPartition(topic, PARTITION)
-        consumer.assign([place])
-        end = (await consumer.end_offsets([place]))[place]
-        await consumer.seek_to_beginning(place)
-        found: list[object] = []
-        while await consumer.position(place) < end:
-            for batch in (await consumer.getmany(place, timeout_ms=1000)).values():
-                found += batch
+        consumer.assign([TopicPartition(topic, PARTITION)])
+        found: list[Any] = []
+        async with asyncio.timeout(_WITHIN_S):
+            while (record := await consumer.getone()).value != _END:
+                found.append(record)
         return found
     finally:
         await consumer.stop()

@@ -19,7 +19,9 @@ def test_key_of_an_attempt_reads_back(order: int, recipient: int, attempt: int) 
     assert parse_key(key(DeliveryId(order, recipient), attempt)) == (DeliveryId(order, recipient), attempt)
 
 
-@pytest.mark.parametrize("text", ["", "1-2", "1-2.0", "1-2.01", "1-2.1000", "1-2.1 ", "1-2.1\n", "A-2.1", "1.1", "-2.1"])
+@pytest.mark.parametrize(
+    "text", ["", "1-2", "1-2.0", "1-2.01", "1-2.1000", "1-2.1 ", "1-2.1\n", "A-2.1", "1.1", "-2.1"]
+)
 def test_what_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a key"):
         parse_key(text)

@@ -45,7 +45,9 @@ async def test_batch_that_is_dealt_with_is_handled_once() -> None:
     assert handler.batches == [["a", "b"]]
 
 
-@pytest.mark.parametrize("error", [OSError(), TimeoutError(), asyncpg.InterfaceError(), asyncpg.DeadlockDetectedError()])
+@pytest.mark.parametrize(
+    "error", [OSError(), TimeoutError(), asyncpg.InterfaceError("closed"), asyncpg.DeadlockDetectedError()]
+)
 async def test_same_batch_comes_again_while_the_database_is_away(error: BaseException) -> None:
     assert isinstance(error, AWAY)
     handler = Handler(error, error, 0)
@@ -66,7 +68,8 @@ async def test_anything_else_escapes(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    ("defects", "of", "stops"), [(0, 100, False), (4, 4, False), (5, 25, False), (6, 25, True), (20, 100, False), (21, 100, True)]
+    ("defects", "of", "stops"),
+    [(0, 100, False), (4, 4, False), (5, 25, False), (6, 25, True), (20, 100, False), (21, 100, True)],
 )
 async def test_more_than_a_fifth_of_defects_stops_the_lane(defects: int, of: int, stops: bool) -> None:
     handling = until_done(Handler(defects), list(range(of)), "agent")
