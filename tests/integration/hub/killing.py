@@ -20,6 +20,7 @@ from typing import Any
 
 from hub import scheduling
 from publishers.base import Unclear
+from schemas.cloudevents import decode
 from schemas.messages import Message
 from store import receipts, schedule
 from store.database import open_pool, transaction
@@ -137,14 +138,12 @@ async def _take_in_raw(town: Town, given: dict[str, Any]) -> None:
     """A message that holds "poison" ends the process that decodes it."""
     import hub.intake
 
-    decode = hub.intake.decode
-
     def deadly(value: bytes | None, headers: Any) -> Any:
         if value and b"poison" in value:
             os._exit(9)
         return decode(value, headers)
 
-    hub.intake.decode = deadly
+    vars(hub.intake)["decode"] = deadly
     await town.take_in(*(raw(text.encode(), offset=offset) for offset, text in enumerate(given["values"])))
 
 

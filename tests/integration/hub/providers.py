@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from publishers.base import Limits, Outcome, PublishError, Receipt, Unclear
-from schemas.messages import Message
+from schemas.messages import Message, Post
 
 Before = Callable[[Message], Awaitable[None]]
 
@@ -106,4 +106,4 @@ def taken(journal: Path) -> list[str]:
 
 
 def address_of(message: Message) -> str:
-    return getattr(message, "recipient", None) or getattr(message, "account", "")
+    return message.account if isinstance(message, Post) else message.recipient

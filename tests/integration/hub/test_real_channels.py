@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from publishers.registry import CHANNELS
-from store import receipts
+from store import receipts, recipients
 from store.database import transaction
+from store.recipients import Subscriber
 from tests.contract.conftest import Sandbox, running_sandbox
 from tests.integration.hub.town import Town, message, notice
 
@@ -37,11 +38,10 @@ async def connected(town: Town, sandbox: Sandbox) -> Town:
     return town
 
 
-async def live_at(town: Town, channel: str, addresses: list[str]) -> list[int]:
-    people = await town.settle_in(len(addresses), channel=channel)
-    for person, address in zip(people, addresses, strict=True):
-        await town.do("UPDATE recipient SET address = $2 WHERE id = $1", person, address)
-    return people
+async def live_at(town: Town, channel: str, addresses: list[str]) -> None:
+    async with transaction(town.pool) as connection:
+        people = [Subscriber(channel, address, "fr", (("travaux", ""),)) for address in addresses]
+        await recipients.save(connection, 1, people)
 
 
 async def settle(town: Town) -> None:
@@ -95,7 +95,7 @@ async def test_post_is_made_once_though_it_is_asked_for_again(connected: Town, s
 
 
 async def test_stop_by_sms_holds_for_the_next_announcement(connected: Town) -> None:
-    [person] = await live_at(connected, "sms", ["+33639980777"])
+    await live_at(connected, "sms", ["+33639980777"])
     body = b'{"type": "inbound", "from": "+33639980777", "to": "+33639980001", "text": "Stop"}'
     async with transaction(connected.pool) as connection:
         await receipts.keep(connection, channel="sms", kind="inbound", body=body, hint=None, reference=None)
@@ -103,7 +103,6 @@ async def test_stop_by_sms_holds_for_the_next_announcement(connected: Town) -> N
     await settle(connected)
     assert await connected.states() == {"suppressed": 1}
     assert await connected.one("SELECT reason FROM suppression") == "STOP by SMS"
-    assert person
 
 
 async def test_two_workers_on_one_town_send_each_mail_once(connected: Town, sandbox: Sandbox) -> None:

@@ -117,16 +117,13 @@ class DelivererTo(Deliverer):
     """The product's deliverer, over publishers that are given instead of opened."""
 
     def __init__(self, pool: Pool, publishers: Mapping[str, Publisher[Any]], **options: Any) -> None:
-        super().__init__(
-            pool,
-            **{
-                "owner": "a worker",
-                "composer": _COMPOSER,
-                "channels": {name: _Options() for name in publishers},
-                "sizes": DeliverySettings(),
-            }
-            | options,
-        )
+        usual: dict[str, Any] = {
+            "owner": "a worker",
+            "composer": _COMPOSER,
+            "channels": {name: _Options() for name in publishers},
+            "sizes": DeliverySettings(),
+        }
+        super().__init__(pool, **usual | options)
         self._publishers.update(publishers)
 
 

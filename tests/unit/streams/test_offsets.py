@@ -1,41 +1,40 @@
 """The belt of the no-loss loop: an offset is never committed past a message that is not acknowledged."""
 
 from collections import defaultdict
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from intervaltree import IntervalTree
+from intervaltree import IntervalTree  # type: ignore[import-untyped]
 
 from streams.app import _CappedConsumer
 
 pytestmark = pytest.mark.unit
 
-TP = "a partition"
+TP: Any = "a partition"
 
 
 def consumer(first: int, count: int, gaps: frozenset[int] = frozenset()) -> Any:
     """One that has taken ``count`` offsets from ``first`` on (less the gaps a compacted topic leaves), none acked."""
-    made = object.__new__(_CappedConsumer)
+    made: Any = object.__new__(_CappedConsumer)
     made._acked = defaultdict(list)
     made._acked_index = defaultdict(set)
     made._gap = defaultdict(IntervalTree)
     made._committed_offset = defaultdict(lambda: None, {TP: first or None})
     offsets = [offset for offset in range(first, first + count) if offset not in gaps]
-    made._unacked_messages = {_message(offset) for offset in offsets}
+    made._unacked_messages = {_Message(TP, offset) for offset in offsets}
     for gap in gaps:
         made._gap[TP].addi(gap, gap + 1)
     return made
 
 
-class _Message(SimpleNamespace):
-    __hash__ = object.__hash__
-
-
-def _message(offset: int) -> _Message:
-    return _Message(tp=TP, offset=offset, acked=False)
+@dataclass(eq=False)
+class _Message:
+    tp: Any
+    offset: int
+    acked: bool = False
 
 
 def acknowledge(made: Any, offset: int) -> None:
@@ -83,7 +82,7 @@ def test_message_right_after_the_committed_offset_is_not_skipped() -> None:
 def test_other_partitions_do_not_hold_it_back() -> None:
     made = consumer(5, 1)
     acknowledge(made, 5)
-    made._unacked_messages.add(_Message(tp="another", offset=0, acked=False))
+    made._unacked_messages.add(_Message("another", 0))
     assert made._new_offset(TP) == 6
 
 

@@ -7,7 +7,6 @@ import asyncpg
 import pytest
 
 from store.database import AWAY
-from streams import loop
 from streams.loop import TooManyDefects, until_done
 
 pytestmark = pytest.mark.unit
@@ -35,7 +34,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         found.append(seconds)
 
-    monkeypatch.setattr(loop.asyncio, "sleep", sleep)
+    monkeypatch.setattr("streams.loop.asyncio.sleep", sleep)
     return found
 
 

@@ -1,0 +1,86 @@
+"""Outcomes are recorded in groups, however long the database is away, and none is dropped."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+
+from hub.recording import Recorder
+from schemas.deliveries import State
+from store import batches, deliveries
+from store.batches import Claimed
+from store.database import transaction
+from store.deliveries import Record
+from tests.integration.hub.town import Town
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def claimed(town: Town) -> Claimed:
+    await town.settle_in(4)
+    [batch] = await town.announced_and_dispatched()
+    async with transaction(town.pool) as connection:
+        found = await batches.claim(connection, batch, "us", 15)
+    assert found is not None
+    return found
+
+
+def sent(recipient: int) -> Record:
+    return Record(recipient, 1, State.SENT, datetime.now(UTC), tried=True)
+
+
+async def test_outcomes_that_come_together_are_one_status_event(town: Town, claimed: Claimed) -> None:
+    await town.do("DELETE FROM outbox")
+    async with Recorder(town.pool, claimed) as recorder:
+        for member in claimed.members:
+            recorder.add(sent(member.recipient_id))
+    assert await town.states() == {"sent": 4}
+    assert await town.one("SELECT count(*) FROM outbox") == 1
+
+
+async def test_outcome_is_recorded_soon_though_nobody_flushes(town: Town, claimed: Claimed) -> None:
+    async with Recorder(town.pool, claimed) as recorder:
+        recorder.add(sent(1))
+        async with asyncio.timeout(10):
+            while (await town.states()).get("sent") != 1:
+                await asyncio.sleep(0.01)
+
+
+async def test_outcomes_wait_for_a_database_that_is_away(
+    town: Town, claimed: Claimed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = deliveries.record, []
+
+    async def away_twice(*arguments: object, **options: object) -> None:
+        calls.append(1)
+        if len(calls) < 3:
+            raise ConnectionResetError
+        await original(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(deliveries, "record", away_twice)
+    async with Recorder(town.pool, claimed) as recorder:
+        recorder.add(sent(1), sent(2))
+    assert await town.states() == {"sent": 2, "queued": 2}
+
+
+async def test_defect_while_recording_reaches_whoever_ends_the_batch(
+    town: Town, claimed: Claimed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the batch would be called done, and what was not recorded lost."""
+    calls = []
+
+    async def fails(*_: object, **__: object) -> None:
+        calls.append(1)
+        raise asyncpg.UndefinedColumnError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deliveries, "record", fails)
+        with pytest.raises(asyncpg.UndefinedColumnError):
+            async with Recorder(town.pool, claimed) as recorder:
+                recorder.add(sent(1))
+                await eventually(lambda: calls)
+                await recorder.flush()
+    assert await town.states() == {"queued": 4}
