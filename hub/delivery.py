@@ -11,7 +11,7 @@ of the lease is left.
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,14 +27,14 @@ from hub.recording import Recorder
 from hub.rendering import TemplateError
 from hub.settings import DeliverySettings
 from hub.unclear import Step, on_its_turn
-from publishers.base import LooksUp, Outcome, Permanent, Publisher, PublishError, Transient
+from publishers.base import Finds, LooksUp, Outcome, Permanent, Publisher, PublishError, Receipt, Transient
 from publishers.registry import open_publisher
 from schemas.deliveries import State, attempt_of, standing
 from schemas.messages import Message
 from store import announcements, authorities, batches, deliveries
 from store.batches import Claimed, Gate, Member
 from store.database import Pool, transaction
-from store.deliveries import Due, Record
+from store.deliveries import Due, Record, Unknowns
 
 log = structlog.get_logger()
 
@@ -141,7 +141,7 @@ class _Turn:
     recorder: Recorder
     sizes: DeliverySettings
     stopping: Callable[[], bool]
-    unknowns: dict[int, int]
+    unknowns: dict[int, Unknowns]
     started: float
     left: list[int] = field(default_factory=list)
     untried: bool = False
@@ -160,9 +160,13 @@ class _Turn:
             lane=self.batch.lane,
             rule=self.publisher.unclear,
             can_look_up=isinstance(self.publisher, LooksUp),
-            unknowns=self.unknowns.get(member.recipient_id, 0),
+            unknowns=self.unclear(member).times,
             luck=random.random(),
         )
+
+    def unclear(self, member: Member) -> Unknowns:
+        """How often, and since when, the outcome of this member's attempt has been unclear."""
+        return self.unknowns.get(member.recipient_id, Unknowns(0, self.now()))
 
     async def run(self) -> None:
         todo = await self._unclear_first()
@@ -229,6 +233,11 @@ class _Turn:
             except TemplateError as error:
                 log.error("template_failed", order=self.batch.order_id, fault=str(error))
                 self._report(member, Transient(f"the template failed: {error}", code="template", retry_after=60))
+            except Exception as error:  # a defect of ours must hold up nobody else, and is tried again once mended
+                log.exception("composing_failed", order=self.batch.order_id)
+                self._report(
+                    member, Transient(f"Tambour failed: {type(error).__name__}", code="defect", retry_after=60)
+                )
             else:
                 by_key[message.key] = member
                 messages.append(message)
@@ -255,7 +264,8 @@ class _Turn:
         for member in self.batch.unclear:
             record, now = outcomes.interrupted(member, self.given(member))
             self.recorder.add(record)
-            self.unknowns[member.recipient_id] = self.unknowns.get(member.recipient_id, 0) + 1
+            before = self.unknowns.get(member.recipient_id, Unknowns(0, self.batch.unclear_since))
+            self.unknowns[member.recipient_id] = Unknowns(before.times + 1, before.since)
             if now:
                 again.append(replace(member, standing=standing(record.state, record.attempt), tries=member.tries + 1))
         if self.batch.unclear:
@@ -270,7 +280,8 @@ class _Turn:
                 self.left.append(member.recipient_id)
             elif await self._goes_out_again(member):
                 asked.append(member)
-        return [*again, *asked, *plain]
+        repeated = [one for one in again if await self._not_there_yet(one)]
+        return [*repeated, *asked, *plain]
 
     async def _goes_out_again(self, member: Member) -> bool:
         """Whether an unknown delivery whose pause is over is sent again; if not, what became of it is recorded."""
@@ -280,16 +291,28 @@ class _Turn:
             return False
         step = on_its_turn(given.rule, times=given.unknowns, lane=given.lane, can_look_up=given.can_look_up)
         if step is Step.LOOK_UP:
-            return await self._look_up(member)
+            assert isinstance(self.publisher, LooksUp)  # or the step would be another
+            key = key_of(self.batch.order_id, member)
+            return await self._never_seen(member, self.publisher.look_up(key, member.address or ""))
         if step is Step.OFFICER:
             self.recorder.add(outcomes.ask_officer(member, given))
-        return step is Step.SEND
+        return step is Step.SEND and await self._not_there_yet(member)
 
-    async def _look_up(self, member: Member) -> bool:
-        """Ask the provider; True when it has never seen the message, so that sending it repeats nothing."""
-        assert isinstance(self.publisher, LooksUp)  # or the step would be another
+    async def _not_there_yet(self, member: Member) -> bool:
+        """Whether sending again repeats nothing that the provider would not see to itself.
+
+        A provider that deduplicates for a while only is searched for the message once that while is over.
+        """
+        since = self.unclear(member).since
+        if not isinstance(self.publisher, Finds) or self.now() - since < self.publisher.key_kept:
+            return True
+        message = self.composer.compose(self.subject, member)
+        return await self._never_seen(member, self.publisher.find(message, since))
+
+    async def _never_seen(self, member: Member, question: Awaitable[Receipt | None]) -> bool:
+        """The provider's answer; True when it has never seen the message, so that sending it repeats nothing."""
         try:
-            found = await self.publisher.look_up(key_of(self.batch.order_id, member), member.address or "")
+            found = await question
         except PublishError as error:
             attempt, at = attempt_of(member.standing), self.now()
             due = Due("resolve", min(at + timedelta(minutes=1), self.batch.expires))

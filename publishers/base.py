@@ -12,8 +12,9 @@ the publisher or of its settings, and is treated as Transient for the whole batc
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from schemas.messages import Message
 
@@ -139,6 +140,23 @@ class LooksUp(Protocol):
 
     async def look_up(self, key: str, address: str, /) -> Receipt | None:
         """The receipt of the message with that key, None when the provider has never seen it.
+
+        Raises Transient when the provider can't say now.
+        """
+        ...
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """A channel that deduplicates by key for a while only: after that, look for the message before sending again."""
+
+    @property
+    def key_kept(self) -> timedelta:
+        """How long after the first try the provider surely still knows the key."""
+        ...
+
+    async def find(self, message: Any, since: datetime, /) -> Receipt | None:
+        """The receipt of the very same message, handed over at ``since`` or later; None when there is none.
 
         Raises Transient when the provider can't say now.
         """

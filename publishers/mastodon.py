@@ -135,7 +135,12 @@ class Mastodon:
             raise Unknown(f"answer {response.status_code} without the post's id") from error
         return Receipt(reference=status.id, url=status.url)
 
-    async def find(self, message: Post, since: datetime) -> Receipt | None:
+    @property
+    def key_kept(self) -> timedelta:
+        """See KEY_KEPT."""
+        return KEY_KEPT
+
+    async def find(self, message: Post, since: datetime, /) -> Receipt | None:
         """The account's post with exactly this text, made at ``since`` (the first try) or later; else None.
 
         For a post still unknown after ``KEY_KEPT``. The API can't be asked by key, so this compares texts as

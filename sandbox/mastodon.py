@@ -41,6 +41,7 @@ class Mastodon:
         return [
             web.post("/api/v1/statuses", self.create),
             web.get("/api/v1/statuses/{id}", self.show),
+            web.get("/api/v1/statuses/{id}/source", self.source),
             web.put("/api/v1/statuses/{id}", self.edit),
             web.delete("/api/v1/statuses/{id}", self.delete),
             web.get("/api/v1/accounts/verify_credentials", self.me),
@@ -67,6 +68,12 @@ class Mastodon:
     async def show(self, request: web.Request) -> web.Response:
         """GET /api/v1/statuses/{id}; public, as statuses are."""
         return self._status(request, self._found(request), {})
+
+    async def source(self, request: web.Request) -> web.Response:
+        """GET /api/v1/statuses/{id}/source: the text as it was sent, for its author."""
+        line = self._found(request, self._account(request))
+        found = {"id": line["id"], "text": line["text"], "spoiler_text": line["spoiler_text"]}
+        return web.json_response(found)
 
     async def edit(self, request: web.Request) -> web.StreamResponse:
         """PUT /api/v1/statuses/{id}, by its author."""

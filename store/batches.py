@@ -34,7 +34,8 @@ class Member:
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A batch that is ours until ``epoch`` is raised. ``members`` are those still to be handed over;
-    ``unclear`` those whom an earlier owner was sending to when it vanished: it recorded nothing for them."""
+    ``unclear`` those whom an earlier owner was sending to, from ``unclear_since`` on, when it vanished: it
+    recorded nothing for them."""
 
     id: int
     epoch: int
@@ -46,6 +47,7 @@ class Claimed:
     lane: Lane
     expires: datetime
     claimed_at: datetime
+    unclear_since: datetime
     members: tuple[Member, ...]
     unclear: tuple[Member, ...]
 
@@ -71,7 +73,7 @@ _CLAIM = """
 UPDATE batch SET state = 'claimed', epoch = epoch + 1, owner = $2, changed_at = clock_timestamp(),
        lease_until = clock_timestamp() + make_interval(secs => $3)
 WHERE id = $1 AND (state = 'dispatched' OR state = 'claimed' AND lease_until < clock_timestamp())
-RETURNING id, epoch, order_id, members, in_flight, changed_at"""
+RETURNING id, epoch, order_id, members, in_flight, in_flight_since, changed_at"""
 
 _MEMBERS = """
 SELECT d.recipient_id, r.address, coalesce(r.language, 'fr') AS language, d.standing, d.tries
@@ -110,6 +112,7 @@ async def claim(connection: Connection, batch: int, owner: str, lease_s: float) 
         lane=Lane(order["lane"]),
         expires=order["expires"],
         claimed_at=row["changed_at"],
+        unclear_since=row["in_flight_since"] or row["changed_at"],
         members=tuple(one for one in members if one.recipient_id not in in_flight),
         unclear=tuple(one for one in members if one.recipient_id in in_flight),
     )
@@ -166,7 +169,8 @@ async def open_window(connection: Connection, batch: Claimed, recipients: Sequen
     room = await _room(connection, batch, len(going)) if going else 0
     going, waiting = going[:room], going[room:]
     ours = await connection.fetchval(
-        "UPDATE batch SET in_flight = $3, changed_at = clock_timestamp() WHERE id = $1 AND epoch = $2 RETURNING true",
+        "UPDATE batch SET in_flight = $3, in_flight_since = clock_timestamp()"
+        " WHERE id = $1 AND epoch = $2 RETURNING true",
         batch.id,
         batch.epoch,
         going,

@@ -159,16 +159,24 @@ async def forget_due(connection: Connection, order_id: int, recipient_id: int) -
     )
 
 
-async def unknowns(connection: Connection, order_id: int, recipients: Sequence[int]) -> dict[int, int]:
-    """How often the outcome of each delivery has been unclear (its recorded unknown facts)."""
+@dataclass(frozen=True, slots=True)
+class Unknowns:
+    """How often the outcome of a delivery has been unclear, and since when."""
+
+    times: int
+    since: datetime
+
+
+async def unknowns(connection: Connection, order_id: int, recipients: Sequence[int]) -> dict[int, Unknowns]:
+    """The recorded unknown facts of each delivery that has any."""
     rows = await connection.fetch(
-        "SELECT recipient_id, count(*) FROM fact WHERE order_id = $1 AND recipient_id = ANY($2::bigint[])"
+        "SELECT recipient_id, count(*), min(at) FROM fact WHERE order_id = $1 AND recipient_id = ANY($2::bigint[])"
         " AND state = $3 GROUP BY 1",
         order_id,
         list(recipients),
         State.UNKNOWN.value,
     )
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: Unknowns(row[1], row[2]) for row in rows}
 
 
 async def by_reference(connection: Connection, channel: str, reference: str) -> tuple[DeliveryId, int] | None:

@@ -139,6 +139,7 @@ CREATE TABLE batch (
     -- the window being sent: committed before it is handed over, so that after a crash the next owner knows
     -- which outcomes are unclear, and a correction knows who may hold the earlier version
     in_flight  bigint[] NOT NULL DEFAULT '{}',
+    in_flight_since timestamptz,
     state      text NOT NULL CHECK (state IN ('waiting', 'dispatched', 'claimed', 'done')),
     epoch      integer NOT NULL DEFAULT 0,
     owner      text,

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from publishers.base import Limits, Outcome, PublishError, Receipt, Unclear
@@ -73,6 +74,23 @@ class AskableProvider(Provider):
         if isinstance(found, PublishError):
             raise found
         return found
+
+
+class ForgetfulProvider(Provider):
+    """Deduplicates for a while, and can be searched for a message. ``there`` is what it finds."""
+
+    def __init__(self, key_kept: timedelta) -> None:
+        super().__init__("mastodon", Unclear.SEND_AGAIN)
+        self.key_kept = key_kept
+        self.there: Receipt | None = None
+        self.cannot_say: PublishError | None = None
+        self.searched: list[tuple[str, datetime]] = []
+
+    async def find(self, message: Message, since: datetime, /) -> Receipt | None:
+        self.searched.append((message.key, since))
+        if self.cannot_say is not None:
+            raise self.cannot_say
+        return self.there
 
 
 class JournallingProvider(Provider):
