@@ -46,8 +46,9 @@ class Mastodon:
             web.delete("/api/v1/statuses/{id}", self.delete),
             web.get("/api/v1/accounts/verify_credentials", self.me),
             web.get("/api/v1/accounts/{id}/statuses", self.of_account),
-            web.get("/api/v1/instance", self.instance_v1),
-            web.get("/api/v2/instance", self.instance_v2),
+            # Mastodon.py asks with a slash at the end, which Rails does not mind
+            web.get(r"/api/v1/instance{slash:/?}", self.instance_v1),
+            web.get(r"/api/v2/instance{slash:/?}", self.instance_v2),
         ]
 
     async def create(self, request: web.Request) -> web.StreamResponse:

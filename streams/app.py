@@ -1,14 +1,19 @@
 """The Faust application of one process, set up so that nothing is lost (see streams/loop.py)."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
+import structlog
 from aiokafka.helpers import create_ssl_context
+from faust.assignor import PartitionAssignor
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.transport.drivers.aiokafka import Consumer, Transport
+from mode import Service
 
 from hub.settings import KafkaSettings
+
+log = structlog.get_logger()
 
 
 class _CappedConsumer(Consumer):
@@ -36,8 +41,45 @@ class _Transport(Transport):
     Consumer = _CappedConsumer
 
 
+class _WholeAssignor(PartitionAssignor):
+    """Notes when a topic is left to nobody.
+
+    A broker that has just started answers with topics that have no partitions yet. Faust ignores such a topic
+    for as long as the group does not change: its messages would wait for ever.
+    """
+
+    def assign(self, cluster: Any, member_metadata: Any) -> Any:
+        """Assign as Faust does, and remember what it had to leave out."""
+        wanted = {topic for member in member_metadata.values() for topic in member.subscription}
+        cast(App, self.app).left_to_nobody = {topic for topic in wanted if not cluster.partitions_for_topic(topic)}
+        return super().assign(cluster, member_metadata)
+
+
+class WholeAssignment(Service):
+    """Ends the worker when the assignment it made as leader of its group left topics to nobody.
+
+    Started again, it joins anew, and by then the broker knows its topics. Nothing is lost by it (docs/guarantees.md).
+    """
+
+    def __init__(self, app: "App", **options: Any) -> None:
+        super().__init__(**options)
+        self._of_app = app
+
+    @Service.task
+    async def _watch(self) -> None:
+        while not self.should_stop:
+            if self._of_app.left_to_nobody:
+                names = sorted(self._of_app.left_to_nobody)
+                log.error("topics_left_to_nobody", topics=names, mend="this worker ends, to join its group anew")
+                raise RuntimeError(f"the broker does not know yet who leads {', '.join(names)}")
+            await self.sleep(1.0)
+
+
 class App(faust.App):
-    """A Faust app whose consumer is capped."""
+    """A Faust app whose consumer is capped, and whose assignments are whole."""
+
+    left_to_nobody: frozenset[str] | set[str] = frozenset()
+    """Topics that the last assignment, if this worker made it, gave to nobody."""
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self, loop=self.loop)
@@ -46,7 +88,7 @@ class App(faust.App):
 def make_app(group: str, kafka: KafkaSettings, folder: Path) -> App:
     """An app of consumer group ``group``. Topics are made by streams.topics, not declared by Faust."""
     folder.mkdir(parents=True, exist_ok=True)
-    return App(
+    app = App(
         group,
         broker=[f"kafka://{one}" for one in kafka.bootstrap.split(",")],
         broker_credentials=_credentials(kafka),
@@ -64,7 +106,10 @@ def make_app(group: str, kafka: KafkaSettings, folder: Path) -> App:
         broker_rebalance_timeout=15,
         stream_wait_empty=True,
         producer_acks=-1,
+        PartitionAssignor=_WholeAssignor,
     )
+    cast(Any, app).service(WholeAssignment(app))  # an instance will do, though its annotation says a class
+    return app
 
 
 def _credentials(kafka: KafkaSettings) -> Any:

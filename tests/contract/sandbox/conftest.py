@@ -81,6 +81,7 @@ class Inlet:
     async def handle_DATA(self, server: SMTP, session: object, envelope: Envelope) -> str:
         if self.refusing:
             return "451 4.3.0 Not now"
+        assert isinstance(envelope.content, bytes) and envelope.mail_from is not None
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         assert isinstance(message, EmailMessage)
         self.mails.append((envelope.mail_from, list(envelope.rcpt_tos), message))

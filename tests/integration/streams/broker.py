@@ -14,9 +14,9 @@ _END = b"the end, as far as this test goes"
 _WITHIN_S = 30
 
 
-async def new_topic(kafka: str, partitions: int = 1) -> str:
-    """A topic that nobody else knows."""
-    name = f"test.{uuid.uuid4().hex}"
+async def new_topic(kafka: str, partitions: int = 1, name: str | None = None) -> str:
+    """A topic that nobody else knows, or of that name."""
+    name = name or f"test.{uuid.uuid4().hex}"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:

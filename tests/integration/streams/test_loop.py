@@ -1,5 +1,6 @@
 """The no-loss loop on a real broker: a message is committed only once it has been dealt with."""
 
+import os
 import signal
 from collections import Counter
 from dataclasses import replace
@@ -77,3 +78,15 @@ async def test_worker_that_is_asked_to_stop_repeats_nothing_afterwards(kafka: st
     with running(loop) as process:
         until(lambda: set(loop.dealt_with) == set(VALUES), WITHIN, "dealing with the rest")
     assert loop.dealt_with == VALUES
+
+
+async def test_worker_whose_topic_the_broker_does_not_know_yet_ends_to_join_anew(kafka: str, tmp_path: Path) -> None:
+    topic = f"late.{tmp_path.name}.{os.getpid()}"
+    loop = Loop(kafka, f"group-{topic}", topic, str(tmp_path))
+    with running(loop) as process:
+        assert process.wait(WITHIN) not in (0, -signal.SIGKILL), log(loop)
+    assert "topics_left_to_nobody" in log(loop)
+    await new_topic(kafka, name=topic)
+    await send(kafka, topic, [value.encode() for value in VALUES])
+    with running(loop):
+        until(lambda: set(loop.dealt_with) == set(VALUES), WITHIN, "dealing with all once the topic is there")
