@@ -151,10 +151,10 @@ def local(at: datetime) -> str:
 
 
 def test_scheduled_announcement_goes_out_once_and_on_time_though_the_core_is_killed_at_that_moment(demo: Demo) -> None:
-    due = (datetime.now(UTC) + timedelta(seconds=12)).replace(microsecond=0)
+    due = (datetime.now(UTC) + timedelta(seconds=25)).replace(microsecond=0)
     kept = demo.json("announce", str(notice(demo, "Fermeture exceptionnelle")), "--at", local(due))
     core = demo.pid("core")
-    until(lambda: datetime.now(UTC) >= due, 20, "its time")
+    until(lambda: datetime.now(UTC) >= due, 40, "its time")
     os.kill(core, signal.SIGKILL)
     until(lambda: settled(demo, "Fermeture exceptionnelle"), 60, "the announcement")
     mails = demo.mails("Fermeture exceptionnelle")
@@ -164,11 +164,11 @@ def test_scheduled_announcement_goes_out_once_and_on_time_though_the_core_is_kil
 
 
 def test_cancelled_announcement_never_goes_out(demo: Demo) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=8)
-    cancelled = demo.json("announce", str(notice(demo, "Annonce retirée")), "--at", local(soon))
-    demo.json("announce", str(notice(demo, "Annonce suivante")), "--at", local(soon + timedelta(seconds=2)))
+    due = datetime.now(UTC) + timedelta(seconds=30)
+    cancelled = demo.json("announce", str(notice(demo, "Annonce retirée")), "--at", local(due))
     demo.command("announce", "--cancel", str(cancelled["notice"]))
-    until(lambda: demo.mails("Annonce suivante"), 60, "the later announcement")
+    demo.json("announce", str(notice(demo, "Annonce suivante")), "--at", local(due + timedelta(seconds=1)))
+    until(lambda: demo.mails("Annonce suivante"), 90, "the later announcement")
     assert not demo.mails("Annonce retirée")
 
 
