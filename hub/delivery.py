@@ -1,46 +1,24 @@
-"""Delivery of a batch: claim, then window after window: look again, hand over, record; then give back what is left.
+"""Delivery of a batch: claim it, with what is known of its members, and take a turn at it (hub.turn)."""
 
-    claim ── unclear ones of an earlier owner are recorded, looked up or sent once more
-      └── window (≤ 100): open (revocations re-read, window noted as in flight) → hand over → record
-      └── finish: done, or waiting with those who are left (deadline, stop, hold, nothing handed over)
-
-What a crash can repeat is the window in flight, no more: docs/guarantees.md, G3. Two clocks are used: the
-database's for what is written, the machine's boot clock (which counts through SIGSTOP and suspend) for how much
-of the lease is left.
-"""
-
-import random
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from pydantic import BaseModel
 
-from hub import outcomes
-from hub.composing import Composer, Subject, key_of
-from hub.handover import hand_over
-from hub.outcomes import Circumstances
+from hub.composing import Composer, Subject
 from hub.recording import Recorder
-from hub.rendering import TemplateError
 from hub.settings import DeliverySettings
-from hub.unclear import Step, on_its_turn
-from publishers.base import Finds, LooksUp, Outcome, Permanent, Publisher, PublishError, Receipt, Transient
+from hub.turn import Turn, boot_clock
+from publishers.base import Publisher
 from publishers.registry import open_publisher
-from schemas.deliveries import State, attempt_of, standing
-from schemas.messages import Message
+from schemas.deliveries import State
 from store import announcements, authorities, batches, deliveries
-from store.batches import Claimed, Gate, Member
+from store.batches import Claimed
 from store.database import Pool, transaction
-from store.deliveries import Due, Record, Unknowns
 
 log = structlog.get_logger()
-
-_MARGIN_S = 1.0  # a window opens only if its answers can be recorded within the lease
-_UNTRIED_PAUSE = timedelta(seconds=2)
-_CAP_PAUSE = timedelta(minutes=15)
 
 
 class Deliverer:
@@ -70,7 +48,7 @@ class Deliverer:
         Raises one of store.database.AWAY when the database goes away between windows: the lease then brings the
         batch back, and what was handed over has been recorded.
         """
-        started = time.clock_gettime(time.CLOCK_BOOTTIME)
+        started = boot_clock()
         async with transaction(self._pool) as connection:
             batch = await batches.claim(connection, batch_id, self._owner, self._sizes.lease_s)
             if batch is None:
@@ -91,7 +69,7 @@ class Deliverer:
             return
         publisher = self._publisher(batch.channel)
         async with Recorder(self._pool, batch) as recorder:
-            await _Turn(
+            await Turn(
                 self._pool,
                 batch,
                 subject,
@@ -127,199 +105,3 @@ class Deliverer:
         """Give the providers' connections back."""
         for publisher in self._publishers.values():
             await publisher.aclose()
-
-
-@dataclass
-class _Turn:
-    """One owner's turn at one batch."""
-
-    pool: Pool
-    batch: Claimed
-    subject: Subject
-    publisher: Publisher[Any]
-    composer: Composer
-    recorder: Recorder
-    sizes: DeliverySettings
-    stopping: Callable[[], bool]
-    unknowns: dict[int, Unknowns]
-    started: float
-    left: list[int] = field(default_factory=list)
-    untried: bool = False
-
-    def elapsed(self) -> float:
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - self.started
-
-    def now(self) -> datetime:
-        """The database's time: when it was claimed, and what has passed since."""
-        return self.batch.claimed_at + timedelta(seconds=self.elapsed())
-
-    def given(self, member: Member) -> Circumstances:
-        return Circumstances(
-            now=self.now(),
-            expires=self.batch.expires,
-            lane=self.batch.lane,
-            rule=self.publisher.unclear,
-            can_look_up=isinstance(self.publisher, LooksUp),
-            unknowns=self.unclear(member).times,
-            luck=random.random(),
-        )
-
-    def unclear(self, member: Member) -> Unknowns:
-        """How often, and since when, the outcome of this member's attempt has been unclear."""
-        return self.unknowns.get(member.recipient_id, Unknowns(0, self.now()))
-
-    async def run(self) -> None:
-        todo = await self._unclear_first()
-        waits_for: str | None = None
-        not_before: datetime | None = None
-        while todo and not self._must_stop():
-            window, todo = todo[: self._window()], todo[self._window() :]
-            gate, going = await self._open(window)
-            if not gate.ours:
-                return  # another owner has the batch; what we handed over is recorded
-            if gate.stop:
-                state = State.EXPIRED if gate.stop == "expired" else State.WITHDRAWN
-                self._end(window + todo, state, gate.stop)
-                todo = []
-            elif gate.held:
-                todo = window + todo
-                waits_for = f"hold on {gate.held}"
-                break
-            else:
-                await self._send(going)
-                await self.recorder.flush()
-                if gate.capped:
-                    todo = [one for one in window if one.recipient_id in gate.capped] + todo
-                    waits_for, not_before = "daily cap", self.now() + _CAP_PAUSE
-                    break
-        await self.recorder.flush()
-        left = [*self.left, *(one.recipient_id for one in todo)]
-        if self.untried and self.elapsed() < self.sizes.deadline_s:  # the provider's fault, not our deadline's
-            waits_for, not_before = "the provider", self.now() + _UNTRIED_PAUSE
-        async with transaction(self.pool) as connection:
-            await batches.finish(connection, self.batch, left, waits_for=waits_for, not_before=not_before)
-
-    def _must_stop(self) -> bool:
-        lease_left = self.sizes.lease_s - self.elapsed()
-        return self.stopping() or self.untried or self.elapsed() > self.sizes.deadline_s or lease_left < _MARGIN_S
-
-    def _window(self) -> int:
-        return min(self.sizes.window, self.publisher.limits.window)
-
-    async def _open(self, window: Sequence[Member]) -> tuple[Gate, list[Member]]:
-        reachable = [one for one in window if one.address is not None]
-        self._end([one for one in window if one.address is None], State.SUPPRESSED, "erased")
-        async with transaction(self.pool) as connection:
-            gate = await batches.open_window(connection, self.batch, [one.recipient_id for one in reachable])
-        if gate.stop or gate.held or not gate.ours:
-            return gate, reachable
-        reasons = dict(gate.suppressed)
-        for member in reachable:
-            if member.recipient_id in reasons:
-                self._end([member], State.SUPPRESSED, reasons[member.recipient_id])
-        return gate, [one for one in reachable if one.recipient_id not in reasons | dict.fromkeys(gate.capped)]
-
-    def _end(self, members: Sequence[Member], state: State, reason: str) -> None:
-        self.recorder.add(*(outcomes.not_sent(one, state, reason, self.now()) for one in members))
-
-    async def _send(self, members: Sequence[Member]) -> None:
-        by_key: dict[str, Member] = {}
-        messages: list[Message] = []
-        for member in members:
-            try:
-                message = self.composer.compose(self.subject, member)
-            except Permanent as refused:
-                self._report(member, refused)
-            except TemplateError as error:
-                log.error("template_failed", order=self.batch.order_id, fault=str(error))
-                self._report(member, Transient(f"the template failed: {error}", code="template", retry_after=60))
-            except Exception as error:  # a defect of ours must hold up nobody else, and is tried again once mended
-                log.exception("composing_failed", order=self.batch.order_id)
-                self._report(
-                    member, Transient(f"Tambour failed: {type(error).__name__}", code="defect", retry_after=60)
-                )
-            else:
-                by_key[message.key] = member
-                messages.append(message)
-        if messages:
-            within = min(self.sizes.deadline_s, self.sizes.lease_s - _MARGIN_S - self.elapsed())
-            await hand_over(
-                self.publisher,
-                messages,
-                lambda key, outcome: self._report(by_key[key], outcome),
-                within=max(within, 0.5),
-            )
-
-    def _report(self, member: Member, outcome: Outcome) -> None:
-        record = outcomes.record_of(member, outcome, self.given(member))
-        if record is None:
-            self.untried = True
-            self.left.append(member.recipient_id)
-        else:
-            self.recorder.add(record)
-
-    async def _unclear_first(self) -> list[Member]:
-        """Those to send in this turn, once what an earlier owner left unclear is recorded."""
-        again: list[Member] = []
-        for member in self.batch.unclear:
-            record, now = outcomes.interrupted(member, self.given(member))
-            self.recorder.add(record)
-            before = self.unknowns.get(member.recipient_id, Unknowns(0, self.batch.unclear_since))
-            self.unknowns[member.recipient_id] = Unknowns(before.times + 1, before.since)
-            if now:
-                again.append(replace(member, standing=standing(record.state, record.attempt), tries=member.tries + 1))
-        if self.batch.unclear:
-            log.warning("batch_was_interrupted", batch=self.batch.id, epoch=self.batch.epoch, unclear=len(again))
-            await self.recorder.flush()
-            async with transaction(self.pool) as connection:
-                await batches.settle_window(connection, self.batch)
-        plain = [one for one in self.batch.members if one.state is not State.UNKNOWN]
-        asked: list[Member] = []
-        for member in (one for one in self.batch.members if one.state is State.UNKNOWN):
-            if self._must_stop():
-                self.left.append(member.recipient_id)
-            elif await self._goes_out_again(member):
-                asked.append(member)
-        repeated = [one for one in again if await self._not_there_yet(one)]
-        return [*repeated, *asked, *plain]
-
-    async def _goes_out_again(self, member: Member) -> bool:
-        """Whether an unknown delivery whose pause is over is sent again; if not, what became of it is recorded."""
-        given = self.given(member)
-        if given.now >= given.expires:
-            self._end([member], State.EXPIRED, "expired")  # nobody can act on it any more
-            return False
-        step = on_its_turn(given.rule, times=given.unknowns, lane=given.lane, can_look_up=given.can_look_up)
-        if step is Step.LOOK_UP:
-            assert isinstance(self.publisher, LooksUp)  # or the step would be another
-            key = key_of(self.batch.order_id, member)
-            return await self._never_seen(member, self.publisher.look_up(key, member.address or ""))
-        if step is Step.OFFICER:
-            self.recorder.add(outcomes.ask_officer(member, given))
-        return step is Step.SEND and await self._not_there_yet(member)
-
-    async def _not_there_yet(self, member: Member) -> bool:
-        """Whether sending again repeats nothing that the provider would not see to itself.
-
-        A provider that deduplicates for a while only is searched for the message once that while is over.
-        """
-        since = self.unclear(member).since
-        if not isinstance(self.publisher, Finds) or self.now() - since < self.publisher.key_kept:
-            return True
-        message = self.composer.compose(self.subject, member)
-        return await self._never_seen(member, self.publisher.find(message, since))
-
-    async def _never_seen(self, member: Member, question: Awaitable[Receipt | None]) -> bool:
-        """The provider's answer; True when it has never seen the message, so that sending it repeats nothing."""
-        try:
-            found = await question
-        except PublishError as error:
-            attempt, at = attempt_of(member.standing), self.now()
-            due = Due("resolve", min(at + timedelta(minutes=1), self.batch.expires))
-            self.recorder.add(
-                Record(member.recipient_id, attempt, State.UNKNOWN, at, code=error.code, reason=error.reason, due=due)
-            )
-            return False
-        if found is not None:
-            self._report(member, found)
-        return found is None

@@ -14,15 +14,21 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from pydantic import ValidationError
 
+from hub.rendering import Renderer, TemplateError
 from hub.settings import Settings
 from portal.texts import LANGUAGES, Words, preferred
+from schemas.announcements import Content
 
 HERE = Path(__file__).parent
 _LOCALES = {"fr": "fr_FR", "en": "en_GB"}
 _NBSP = "\u00a0"
 _SUBJECTS = ("headline", "street", "school", "river", "station", "kinds", "restriction", "place")
 """Where the data of an event says, in a few words, what it is about."""
+
+
+_RENDERER = Renderer()
 
 
 class Formats:
@@ -55,6 +61,13 @@ class Formats:
         if minutes < 60:
             return f"{minutes}{_NBSP}min{_NBSP}{rest}{_NBSP}s"
         return f"{minutes // 60}{_NBSP}h{_NBSP}{minutes % 60}{_NBSP}min"
+
+    def headline(self, content: Mapping[str, Any], zone: str) -> str:
+        """An announcement in one line, as its mail's subject says it; empty when it can't be said any more."""
+        try:
+            return _RENDERER.headline(Content.model_validate(content), self._language, zone=zone)
+        except (TemplateError, ValidationError):
+            return ""  # written by an older version of the types or templates: the page shows its fields
 
     def subject(self, data: Mapping[str, Any]) -> str:
         """What the data of an event is about, in a few words; empty when it doesn't say."""

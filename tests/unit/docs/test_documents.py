@@ -160,7 +160,8 @@ def test_licence_is_the_eupl() -> None:
 
 
 def test_sandbox_page_lists_every_address_and_number_that_misbehaves() -> None:
-    text = read(ROOT / "docs/sandbox.md")
+    page = read(ROOT / "docs/sandbox.md")
+    text = page.partition("## Addresses that misbehave")[2].partition("\n## ")[0]
     words = {
         word
         for row in re.findall(r"^\| (`[a-z].*?) \|", text, re.MULTILINE)
@@ -169,4 +170,4 @@ def test_sandbox_page_lists_every_address_and_number_that_misbehaves() -> None:
     digits = {number for row in re.findall(r"^\| (\d\d[\d, ]*) \|", text, re.MULTILINE) for number in row.split(", ")}
     assert words == set(addresses.BEHAVIOURS)
     assert digits == set(phones.BEHAVIOURS)
-    assert all(f"`{kind}`" in text for kind in KINDS)
+    assert all(f"`{kind}`" in page for kind in KINDS)
