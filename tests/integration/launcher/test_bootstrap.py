@@ -234,3 +234,15 @@ def test_script_is_read_by_pythons_that_are_too_old_to_run_it() -> None:
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     assert [node for node in ast.walk(tree) if isinstance(node, newer)] == []
     assert [node.name for node in functions if node.returns or node.args.kwonlyargs or node.args.posonlyargs] == []
+
+
+def test_python_without_pip_and_without_an_index_is_told_what_to_install(
+    script: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        script.fetch_pip(str(tmp_path))
+    said = capsys.readouterr().err
+    assert ended.value.code == 78
+    assert "python3-venv" in said and "PIP_INDEX_URL" in said
+    assert list(tmp_path.iterdir()) == []
