@@ -21,7 +21,7 @@ _STYLES = {
 _WAITS = {
     "retry": ("for another try", "at"),
     "resolve": ("for an answer about an unclear outcome", "until"),
-    "officer": ("for an officer to decide", ""),
+    "officer": ("for an officer to decide", "until"),
     "waiting": ("for their turn", "from"),
     "held": ("until released", "looked at again at"),
     "dispatched": ("for a worker", "offered again at"),

@@ -221,7 +221,7 @@ async def deliveries(
             code=row["code"],
             reason=row["reason"],
             waits=row["kind"],
-            due_at=None if row["kind"] == "officer" else row["due_at"],
+            due_at=row["due_at"],
             seconds=row["seconds"],
         )
         for row in rows

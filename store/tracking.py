@@ -251,9 +251,7 @@ async def _waits(
 ) -> list[tuple[int, Wait]]:
     rows = await connection.fetch(
         """
-        SELECT order_id, kind AS what, NULL AS reason, count(*) AS n,
-               CASE kind WHEN 'officer' THEN NULL ELSE min(at) END AS first,
-               CASE kind WHEN 'officer' THEN NULL ELSE max(at) END AS last
+        SELECT order_id, kind AS what, NULL AS reason, count(*) AS n, min(at) AS first, max(at) AS last
         FROM due WHERE order_id = ANY($1::bigint[]) AND ($2::bigint IS NULL OR recipient_id = $2)
         GROUP BY order_id, kind
         UNION ALL
