@@ -10,13 +10,13 @@ A publisher knows nothing of Kafka, PostgreSQL or templates. An exception that i
 the publisher or of its settings, and is treated as Transient for the whole batch, loudly.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from schemas.messages import Message
+from schemas.messages import Message, Post
 
 M_contra = TypeVar("M_contra", bound=Message, contravariant=True)
 
@@ -78,7 +78,7 @@ class Unclear(Enum):
 
     SEND_AGAIN = "send again under the same key: the provider, or the reader's mail client, deduplicates"
     SEND_ONCE_MORE = "send again, a single time, under the same Message-ID"
-    LOOK_UP = "ask the provider by key; when it knows nothing, send again"
+    LOOK_UP = "ask the provider (LooksUp by key, Finds by content); when it knows nothing, send again"
     WAIT = "wait for a receipt until resolve_by, then ask an officer; an urgent one is sent once more"
 
 
@@ -148,16 +148,122 @@ class LooksUp(Protocol):
 
 @runtime_checkable
 class Finds(Protocol):
-    """A channel that deduplicates by key for a while only: after that, look for the message before sending again."""
+    """A channel that can be searched for a message: one that deduplicates for a while only, or not at all."""
 
     @property
     def key_kept(self) -> timedelta:
-        """How long after the first try the provider surely still knows the key."""
+        """How long after the first try the provider surely still knows the key; zero where it knows none."""
         ...
 
     async def find(self, message: Any, since: datetime, /) -> Receipt | None:
         """The receipt of the very same message, handed over at ``since`` or later; None when there is none.
 
-        Raises Transient when the provider can't say now.
+        Raises Transient when the provider can't say now, Permanent when it never will (a right is missing).
         """
         ...
+
+
+@runtime_checkable
+class Publishes(Protocol):
+    """A social network: what a post may hold there depends on the account."""
+
+    async def form(self, account: str, /) -> "PostForm":
+        """What one post of that account may hold. Raises Transient when that can't be known now."""
+        ...
+
+
+@runtime_checkable
+class Edits(Protocol):
+    """A network where a post can be changed after it is out."""
+
+    async def edit(self, reference: str, message: Post, /) -> Receipt:
+        """Replace what the post says, pictures included; the same twice changes nothing.
+
+        Raises like ``publish``; Permanent with code "gone" when there is no such post any more, with code
+        "fixed" when this one can't be changed any more.
+        """
+        ...
+
+
+@runtime_checkable
+class Deletes(Protocol):
+    """A network where a post can be taken back."""
+
+    async def delete(self, reference: str, account: str, /) -> None:
+        """Take the post back; one that is gone already is as well. Raises like ``publish``, "fixed" included."""
+        ...
+
+
+@runtime_checkable
+class Receives(Protocol):
+    """A channel whose receipts come over a connection that we open, and not to a door of ours."""
+
+    async def receive(self, keep: "Keep", /) -> None:
+        """Listen until cancelled, and connect again as often as it takes.
+
+        What comes is acknowledged to the provider only after ``keep`` has returned; when it raises, the provider
+        is told to come again.
+        """
+        ...
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A channel that can prove its settings by a call that publishes nothing."""
+
+    async def check(self) -> Sequence["Finding"]:
+        """One finding for each account, gateway or relay. Never raises a PublishError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PostForm:
+    """What one post may hold. ``count`` is the network's own measure of a text, ``octets`` of its UTF-8 bytes.
+
+    ``threads``: a longer text goes on in replies to the first post; else it is shortened. ``links``: an address
+    in the text is wanted (on X it multiplies the price). ``pictures`` at most, each of ``picture_octets`` bytes
+    and ``picture_side`` pixels; none where it is 0.
+    """
+
+    characters: int
+    count: Callable[[str], int] = len
+    octets: int | None = None
+    threads: bool = False
+    links: bool = True
+    pictures: int = 0
+    picture_octets: int = 5_000_000
+    picture_side: int = 2048
+
+    def fits(self, text: str) -> bool:
+        """Whether one post can hold the whole text."""
+        within = self.octets is None or len(text.encode()) <= self.octets
+        return within and self.count(text) <= self.characters
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What a provider tells later, in the common form of schemas.webhooks (``body`` is its JSON).
+
+    ``hint`` is our own key when it is carried back, ``reference`` the provider's id; ``arrival`` tells a repeat
+    of this report from another one of the same words.
+    """
+
+    kind: Literal["receipt", "inbound"]
+    body: bytes
+    reference: str | None = None
+    hint: str | None = None
+    arrival: str = ""
+
+
+Keep = Callable[[Incoming], Awaitable[None]]
+"""Stores what came; returns once it is committed. Raises when it can't be stored now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a harmless call said about one account, gateway or relay; ``mend`` what to do when it isn't ``ok``."""
+
+    name: str
+    ok: bool
+    says: str
+    mend: str | None = None

@@ -35,20 +35,27 @@ class Exchange:
         return Unknown(why) if self.begun else Untried(why)
 
 
+def bearer(token: str) -> dict[str, str]:
+    """The header of a token (RFC 6750)."""
+    return {"Authorization": f"Bearer {token}"}
+
+
 class Wire:
     """The way to one account at a provider: ``width`` requests at a time, each within ``seconds`` altogether.
+
+    ``headers`` go with every request. Redirects are not followed: they would take the token elsewhere.
 
     Takes turns by itself, because httpx's pool goes on opening connections for those in its queue after it was
     closed: they would be sent when everybody believes that nothing is.
     """
 
-    def __init__(self, url: str, token: str, width: int, seconds: float) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], width: int, seconds: float) -> None:
         self._url = url.rstrip("/")
         self._seconds = seconds
         self._turns = asyncio.Semaphore(width)
         self._closed = False
         self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {token}"},
+            headers=dict(headers),
             limits=httpx.Limits(max_connections=width, max_keepalive_connections=width, keepalive_expiry=KEEP_ALIVE),
             timeout=None,  # the time of the whole is kept here, waiting for a turn included
         )

@@ -30,7 +30,7 @@ from pydantic import (
 
 from publishers.base import Limits, PublishError, Receipt, Transient, Unclear, Unknown
 from publishers.http_errors import by_status, is_settings_fault, retry_after, until
-from publishers.http_exchange import Exchange, Wire
+from publishers.http_exchange import Exchange, Wire, bearer
 from schemas.messages import Post
 
 log = structlog.get_logger(__name__)
@@ -108,7 +108,9 @@ class Mastodon:
     def __init__(self, options: MastodonOptions) -> None:
         self.limits = Limits(window=10, concurrency=4, max_characters=options.max_characters)
         self._wires = {
-            name: Wire(str(account.url), account.token.get_secret_value(), self.limits.concurrency, options.timeout)
+            name: Wire(
+                str(account.url), bearer(account.token.get_secret_value()), self.limits.concurrency, options.timeout
+            )
             for name, account in options.accounts.items()
         }
 

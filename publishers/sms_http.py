@@ -32,7 +32,7 @@ from publishers.base import (
     Untried,
 )
 from publishers.http_errors import by_status, retry_after
-from publishers.http_exchange import Exchange, Wire
+from publishers.http_exchange import Exchange, Wire, bearer
 from schemas.messages import Message, Text
 from schemas.webhooks import secret_key
 
@@ -156,7 +156,8 @@ class SmsHttp:
 
     def __init__(self, options: SmsOptions) -> None:
         self.limits = Limits(window=100, concurrency=options.concurrency)
-        self._wire = Wire(str(options.url), options.token.get_secret_value(), options.concurrency, options.timeout)
+        token = bearer(options.token.get_secret_value())
+        self._wire = Wire(str(options.url), token, options.concurrency, options.timeout)
 
     async def publish(self, message: Text) -> Receipt:
         """Hand one text over; the receipt's reference is the gateway's id. See ``Publisher.publish``."""

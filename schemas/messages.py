@@ -5,7 +5,7 @@ attempt, so that a provider which can deduplicate does.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,46 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """An image as one network takes it: re-encoded for it, without metadata. ``alt`` says what it shows."""
+
+    content: bytes
+    media_type: str
+    alt: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Post:
-    """A post on one social account of the authority; ``account`` is its name in the settings."""
+    """One post on one social account of the authority, or one part of a thread.
+
+    ``account`` is its name in the settings. ``at`` is when this very post was first about to be handed over, the
+    same at every try (Bluesky makes ``createdAt`` and the record's key of it). ``link`` is the page that a
+    preview may be made of; it also stands in ``text`` where it is to be read. ``warning`` is shown instead of
+    the text until the reader asks for it, where the network can. ``reply_to`` and ``root`` are the references
+    (``Receipt.reference``) of the post this one answers and of the head of its thread; both or neither.
+    """
 
     key: str
     account: str
     text: str
     language: str
+    at: datetime = datetime(2000, 1, 1, tzinfo=UTC)
+    link: str | None = None
+    pictures: tuple[Picture, ...] = ()
+    warning: str | None = None
+    reply_to: str | None = None
+    root: str | None = None
 
 
-Message = Mail | Text | Post
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is told to another system: ``body`` is a JSON document, ``account`` the endpoint's name in the settings."""
+
+    key: str
+    account: str
+    body: bytes
+
+
+Message = Mail | Text | Post | Call

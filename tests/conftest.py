@@ -148,6 +148,6 @@ async def database(postgres: PostgresServer) -> AsyncIterator[str]:
 @pytest.fixture
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on."""
-    from tests.services import free_ports
+    from launcher.ports import free_ports
 
     return free_ports(1)[0]

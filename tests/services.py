@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -17,22 +16,11 @@ import psutil
 from launcher.embedded.kafka import Kafka
 from launcher.embedded.postgres import Postgres
 from launcher.home import find_home
+from launcher.ports import free_ports
 
 # The shared servers hold nothing that must outlive the machine; tests of durability start their own.
 _QUICK_KAFKA = {"log.flush.interval.messages": str(2**63 - 1)}
 _QUICK_POSTGRES = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago. All are held until all are chosen, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def _server(name: str, folder: Path) -> Kafka | Postgres:

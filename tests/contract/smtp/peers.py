@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from launcher.ports import free_ports
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 """Key and certificate for localhost and 127.0.0.1, trusted nowhere, good until 2126."""
@@ -46,13 +47,6 @@ def program(name: str) -> str:
         absent(f"{name} is absent: install Debian's postfix")
     assert found is not None
     return found
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def listening(port: int, process: asyncio.subprocess.Process | None = None, seconds: float = 15) -> None:
@@ -96,7 +90,7 @@ _SINK: dict[str, list[str]] = {
 
 async def run_sink(*arguments: str) -> tuple[asyncio.subprocess.Process, int]:
     """Start a smtp-sink; the process, and its port."""
-    command, port = program("smtp-sink"), free_port()
+    command, port = program("smtp-sink"), free_ports(1)[0]
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     process = await asyncio.create_subprocess_exec(command, *user, *arguments, f"127.0.0.1:{port}", "100")
     await listening(port, process)
@@ -203,7 +197,7 @@ async def postfix() -> AsyncIterator[Postfix]:
             process, port = await run_sink(*arguments)
             started.append(process)
             ports.append(port)
-        port = free_port()
+        port = free_ports(1)[0]
         _write_postfix(home, port, *ports)
         await _postfix(command, home, "start")
         try:

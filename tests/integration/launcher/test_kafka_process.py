@@ -9,8 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from launcher.embedded.kafka import Kafka
 from launcher.home import find_home
+from launcher.ports import free_ports
 from launcher.programs import NotReady
-from tests.services import free_ports
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from launcher.embedded.postgres import Postgres
-from tests.services import free_ports
+from launcher.ports import free_ports
 from tests.waiting import is_gone, until
 
 pytestmark = pytest.mark.integration

@@ -9,8 +9,8 @@ import pytest
 from launcher.embedded.kafka import Kafka
 from launcher.embedded.postgres import Postgres
 from launcher.home import Home, find_home
+from launcher.ports import free_ports
 from launcher.supervisor import Happening, Supervisor
-from tests.services import free_ports
 from tests.waiting import eventually, is_gone
 
 pytestmark = pytest.mark.integration
