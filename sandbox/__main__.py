@@ -24,8 +24,10 @@ from sandbox.mailbox import Mailbox
 from sandbox.mastodon import Mastodon
 from sandbox.options import Options, parse
 from sandbox.pages import Pages, guard
+from sandbox.pictures import Pictures
 from sandbox.smtp import SmtpServer
-from sandbox.statuses import Statuses
+from sandbox.statuses import NETWORKS, Statuses
+from sandbox.wall import Wall
 from sandbox.webhooks import Webhook
 
 
@@ -73,15 +75,18 @@ async def serve(options: Options) -> None:
     webhook = Webhook(options.sms_webhook, options.webhook_secret) if options.sms_webhook else None
     mailbox = Mailbox(options, faults, courier)
     handsets = Handsets(options, courier, webhook.post if webhook else None)
-    statuses = Statuses(options)
+    networks = {name: Statuses(options, name) for name in NETWORKS}
+    pictures = Pictures(options.home / "pictures")
     courier.forget_history()
-    admin = Admin(faults, courier, mailbox, handsets, statuses)
+    admin = Admin(faults, courier, mailbox, handsets, list(networks.values()))
 
     application = web.Application(client_max_size=1 << 20, middlewares=[guard])
     application.add_routes(Gateway(options, faults, handsets).routes())
-    application.add_routes(Mastodon(options, faults, statuses).routes())
+    application.add_routes(Mastodon(options, faults, networks["mastodon"]).routes())
     application.add_routes(admin.routes())
-    application.add_routes(Pages(options, admin, faults, mailbox, handsets, statuses).routes())
+    application.add_routes(pictures.routes())
+    application.add_routes(Wall(options, list(networks.values())).routes())
+    application.add_routes(Pages(options, admin, faults, mailbox, handsets).routes())
     # a client that leaves cancels its handler: a hanging one would stay for ten minutes otherwise
     runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=1.0, access_log=None)
     await runner.setup()

@@ -1,6 +1,7 @@
 """What an operator asks of the sandbox: counts, and faults on demand."""
 
 import json
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -16,13 +17,13 @@ class Admin:
     """The handlers under /sandbox."""
 
     def __init__(
-        self, faults: Faults, courier: Courier, mailbox: Mailbox, handsets: Handsets, statuses: Statuses
+        self, faults: Faults, courier: Courier, mailbox: Mailbox, handsets: Handsets, networks: Sequence[Statuses]
     ) -> None:
         self._faults = faults
         self._courier = courier
         self._mailbox = mailbox
         self._handsets = handsets
-        self._statuses = statuses
+        self._networks = networks
 
     def routes(self) -> list[web.RouteDef]:
         """For the application."""
@@ -38,7 +39,7 @@ class Admin:
         return {
             "email": self._mailbox.tally.as_json(),
             "sms": self._handsets.tally.as_json(),
-            "mastodon": self._statuses.tally.as_json(),
+            **{each.network: each.tally.as_json() for each in self._networks},
             "courier": {"pending": self._courier.pending, "acknowledged": self._courier.acknowledged},
         }
 

@@ -5,7 +5,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-PROVIDERS = ("email", "sms", "mastodon")
+from sandbox.statuses import NETWORKS
+
+PROVIDERS = ("email", "sms", *NETWORKS)
 KINDS = ("throttle", "refuse", "hang", "error", "drop")
 
 

@@ -133,7 +133,7 @@ class Mastodon:
     async def instance_v1(self, request: web.Request) -> web.Response:
         """GET /api/v1/instance."""
         return web.json_response(
-            entities.instance_v1(_base(request), len(self._statuses.accounts()), self._statuses.wall(0, 0)[1])
+            entities.instance_v1(_base(request), len(self._statuses.accounts()), self._statuses.count())
         )
 
     async def instance_v2(self, request: web.Request) -> web.Response:

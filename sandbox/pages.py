@@ -3,24 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from markupsafe import Markup
 
-from sandbox import addresses, entities, mime, phones
+from sandbox import addresses, mime, phones
 from sandbox.admin import Admin
 from sandbox.faults import Faults
 from sandbox.handsets import Handsets, status_now
 from sandbox.journal import Line
 from sandbox.mailbox import Mailbox
 from sandbox.options import Options
-from sandbox.statuses import Statuses
-from sandbox.view import View
+from sandbox.view import View, page_asked, paged
+from sandbox.wall import NAMES
 
 _SIZE = 50
-_WALL_SIZE = 20
 _SENDER = "Valmerande"
 _MAIL_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 
@@ -37,7 +34,7 @@ async def guard(
 
 
 class Pages:
-    """The handlers of /, /inbox, /handset, /wall."""
+    """The handlers of /, /inbox and /handset."""
 
     def __init__(
         self,
@@ -46,14 +43,12 @@ class Pages:
         faults: Faults,
         mailbox: Mailbox,
         handsets: Handsets,
-        statuses: Statuses,
     ) -> None:
         self._view = View(options.default_language)
         self._admin = admin
         self._faults = faults
         self._mailbox = mailbox
         self._handsets = handsets
-        self._statuses = statuses
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """For the application."""
@@ -65,9 +60,6 @@ class Pages:
             web.get(r"/inbox/{n:\d+}/source", self.mail_source),
             web.get("/handset", self.list_handsets),
             web.get("/handset/{number}", self.handset),
-            web.get("/wall", self.wall),
-            web.get("/@{account}", self.wall),
-            web.get("/@{account}/{id}", self.post),
             web.static("/static", Path(__file__).parent / "static"),
         ]
 
@@ -77,6 +69,7 @@ class Pages:
             request,
             "index.html",
             "home",
+            networks=list(NAMES.items()),
             counts=self._admin.counts(),
             faults=self._faults.as_json(),
             addresses=list(addresses.BEHAVIOURS),
@@ -86,10 +79,10 @@ class Pages:
 
     async def inbox(self, request: web.Request) -> web.Response:
         """GET /inbox?q=&page=: newest first."""
-        page, asked = _page(request), request.query.get("q", "").strip()
+        page, asked = page_asked(request), request.query.get("q", "").strip()
         # scanning a large journal takes a while: not on the loop that answers SMTP
         mails, total = await asyncio.to_thread(self._mailbox.newest, (page - 1) * _SIZE, _SIZE, asked)
-        return self._view.page(request, "inbox.html", "inbox", mails=mails, asked=asked, **_paged(page, total, _SIZE))
+        return self._view.page(request, "inbox.html", "inbox", mails=mails, asked=asked, **paged(page, total, _SIZE))
 
     async def mail(self, request: web.Request) -> web.Response:
         """GET /inbox/{n}."""
@@ -123,12 +116,12 @@ class Pages:
 
     async def list_handsets(self, request: web.Request) -> web.Response:
         """GET /handset?q=&page=: numbers, the latest first."""
-        page, asked = _page(request), request.query.get("q", "").strip()
+        page, asked = page_asked(request), request.query.get("q", "").strip()
         wanted = "".join(asked.split()).replace("+", "")
         numbers = [entry for entry in await asyncio.to_thread(self._handsets.numbers) if wanted in entry[0]]
         shown = numbers[(page - 1) * _SIZE : page * _SIZE]
         return self._view.page(
-            request, "handsets.html", "handset", numbers=shown, asked=asked, **_paged(page, len(numbers), _SIZE)
+            request, "handsets.html", "handset", numbers=shown, asked=asked, **paged(page, len(numbers), _SIZE)
         )
 
     async def handset(self, request: web.Request) -> web.Response:
@@ -148,21 +141,6 @@ class Pages:
             last_sender=senders[-1] if senders else _SENDER,
         )
 
-    async def wall(self, request: web.Request) -> web.Response:
-        """GET /wall?page=: newest first; GET /@{account} is the same wall."""
-        page = _page(request)
-        lines, total = self._statuses.wall((page - 1) * _WALL_SIZE, _WALL_SIZE)
-        posts = [_post(request, line, gone) for line, gone in lines]
-        return self._view.page(request, "wall.html", "wall", posts=posts, **_paged(page, total, _WALL_SIZE))
-
-    async def post(self, request: web.Request) -> web.Response:
-        """GET /@{account}/{id}: the address of one status."""
-        line = self._statuses.get(request.match_info["id"])
-        if line is None or line["account"] != request.match_info["account"]:
-            return self._missing(request, "wall")
-        posts = [_post(request, line, gone=False)]
-        return self._view.page(request, "wall.html", "wall", posts=posts, **_paged(1, 1, 1))
-
     def _mail(self, request: web.Request) -> tuple[Line, bytes | None] | None:
         try:
             line = self._mailbox.mail(int(request.match_info["n"]))
@@ -181,28 +159,3 @@ def _cut_off(text: str, kind: str) -> web.Response:
         "X-Content-Type-Options": "nosniff",
     }
     return web.Response(text=text, content_type=kind, charset="utf-8", headers=headers)
-
-
-def _post(request: web.Request, line: Line, gone: bool) -> dict[str, Any]:
-    base = f"http://{request.host}"
-    return {
-        "id": line["id"],
-        "account": line["account"],
-        "name": entities.account(line["account"], base, 0)["display_name"],
-        "created_at": line["created_at"],
-        "edited_at": line["edited_at"],
-        "warning": line["spoiler_text"],
-        "language": line["language"],
-        # made by entities.content, which escapes whatever the author wrote
-        "content": Markup(entities.content(line["text"], base)),
-        "gone": gone,
-    }
-
-
-def _page(request: web.Request) -> int:
-    asked = request.query.get("page", "1")
-    return max(1, int(asked)) if asked.isascii() and asked.isdecimal() and len(asked) < 9 else 1
-
-
-def _paged(page: int, total: int, size: int) -> dict[str, int]:
-    return {"page": page, "pages": max(1, -(-total // size)), "total": total}

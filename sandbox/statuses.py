@@ -1,9 +1,9 @@
-"""The journal of the Mastodon server, and the statuses that follow from it.
+"""The journal of one social network, and the posts that follow from it.
 
 Lines: ``at``, ``kind`` (create, edit, delete), ``outcome`` (accepted, dropped, replayed, refused, deferred),
 ``status`` (the HTTP one), ``reason``, ``account``; and when something was stored or replayed: ``id``,
-``idempotency_key``, ``text``, ``language``, ``visibility``, ``spoiler_text``, ``sensitive``, ``in_reply_to_id``,
-``created_at``, ``edited_at``.
+``idempotency_key``, ``text``, ``created_at``, ``edited_at``, and what else the network keeps of a post
+(``language``, ``spoiler_text``, ``in_reply_to_id``, ``pictures``…).
 """
 
 from dataclasses import dataclass
@@ -14,22 +14,25 @@ from sandbox.journal import Journal, Line, now, stamp
 from sandbox.options import Options
 from sandbox.tally import Tally
 
-_KEPT = ("text", "language", "visibility", "spoiler_text", "sensitive", "in_reply_to_id")
+NETWORKS = ("mastodon", "x", "facebook", "bluesky", "telegram")
+"""Each has its journal, its tally, its faults, and its place on the wall."""
 
 
 @dataclass(slots=True)
 class _Entry:
     account: str
     offset: int
+    made: str
     deleted: bool = False
 
 
 class Statuses:
-    """Posts of all accounts. Memory holds one small entry a status; texts are read from the journal."""
+    """Posts of all accounts of one network. Memory holds one small entry a post; texts are read from the journal."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, network: str) -> None:
+        self.network = network
         self._window = timedelta(seconds=options.idempotency_window)
-        self.journal = Journal(options.home / "journal" / "mastodon.jsonl")
+        self.journal = Journal(options.home / "journal" / f"{network}.jsonl")
         self.tally = Tally()
         self._entries: dict[str, _Entry] = {}
         self._keys: dict[tuple[str, str], tuple[str, datetime]] = {}
@@ -37,8 +40,12 @@ class Statuses:
         for offset, line in self.journal.scan():
             self._note(offset, line)
 
-    def create(self, account: str, post: Line, key: str | None, dropped: bool) -> Line:
-        """Store a new status, or return the one that this Idempotency-Key made within the window."""
+    def create(self, account: str, post: Line, key: str | None, dropped: bool, *, identity: str | None = None) -> Line:
+        """Store a new post, or return the one that this Idempotency-Key made within the window.
+
+        ``post`` has ``text`` and what else the network keeps; ``identity`` where the network's ids are not numbers
+        that grow.
+        """
         moment = now()
         if key and (known := self._keys.get((account, key))) and moment - known[1] <= self._window:
             first = self.get(known[0])
@@ -48,9 +55,9 @@ class Statuses:
         self._last = max(int(moment.timestamp() * 1000) << 16, self._last + 1)
         line = {
             **_head(moment, account, "create", "dropped" if dropped else "accepted", 0 if dropped else 200, None),
-            "id": str(self._last),
+            "id": identity or str(self._last),
             "idempotency_key": key,
-            **{name: post[name] for name in _KEPT},
+            **post,
             "created_at": stamp(moment),
             "edited_at": None,
         }
@@ -58,19 +65,19 @@ class Statuses:
         return line
 
     def edit(self, first: Line, post: Line) -> Line:
-        """Store a new version of a status."""
+        """Store a new version of a post: ``post`` replaces the fields that it has."""
         moment = now()
         line = {
             **first,
             **_head(moment, first["account"], "edit", "accepted", 200, None),
-            **{name: post[name] for name in ("text", "language", "spoiler_text", "sensitive")},
+            **post,
             "edited_at": stamp(moment),
         }
         self._note(self.journal.append(line), line)
         return line
 
     def delete(self, first: Line) -> None:
-        """Withdraw a status."""
+        """Withdraw a post."""
         self.record(first["account"], "delete", "accepted", 200, None, id=first["id"])
 
     def record(self, account: str, kind: str, outcome: str, status: int, reason: str | None, **fields: Any) -> None:
@@ -79,7 +86,7 @@ class Statuses:
         self._note(self.journal.append(line), line)
 
     def get(self, identity: str) -> Line | None:
-        """The latest version of a status, None when there is none (any more)."""
+        """The latest version of a post, None when there is none (any more)."""
         entry = self._entries.get(identity)
         return None if entry is None or entry.deleted else self.journal.read(entry.offset)
 
@@ -108,11 +115,17 @@ class Statuses:
         """Those that ever posted."""
         return {entry.account for entry in self._entries.values()}
 
-    def wall(self, start: int, size: int) -> tuple[list[tuple[Line, bool]], int]:
-        """A page of all statuses, newest first, each with whether it was withdrawn; and how many there are."""
-        entries = list(self._entries.values())[::-1]
-        page = entries[start : start + size]
-        return [(self.journal.read(entry.offset), entry.deleted) for entry in page], len(entries)
+    def count(self) -> int:
+        """How many posts there ever were."""
+        return len(self._entries)
+
+    def places(self) -> list[tuple[str, int, bool]]:
+        """Of every post, oldest first: when it was made, where ``line`` finds it, whether it was withdrawn."""
+        return [(entry.made, entry.offset, entry.deleted) for entry in self._entries.values()]
+
+    def line(self, offset: int) -> Line:
+        """The latest version of the post at that place."""
+        return self.journal.read(offset)
 
     def _note(self, offset: int, line: Line) -> None:
         account, outcome, kind = line["account"], line["outcome"], line["kind"]
@@ -128,8 +141,9 @@ class Statuses:
         elif kind == "edit":
             self._entries[identity].offset = offset
         else:
-            self._entries[identity] = _Entry(account, offset)
-            self._last = max(self._last, int(identity))
+            self._entries[identity] = _Entry(account, offset, line["created_at"])
+            if identity.isdecimal():
+                self._last = max(self._last, int(identity))
             if line["idempotency_key"]:
                 made = datetime.fromisoformat(line["created_at"])
                 self._keys[account, line["idempotency_key"]] = (identity, made)

@@ -62,3 +62,14 @@ class View:
             **values,
         )
         return web.Response(text=body, content_type="text/html", status=status, headers=_HEADERS)
+
+
+def page_asked(request: web.Request) -> int:
+    """The number of the page asked for (``?page=``), from 1."""
+    asked = request.query.get("page", "1")
+    return max(1, int(asked)) if asked.isascii() and asked.isdecimal() and len(asked) < 9 else 1
+
+
+def paged(page: int, total: int, size: int) -> dict[str, int]:
+    """What the pager of a list of ``total`` needs."""
+    return {"page": page, "pages": max(1, -(-total // size)), "total": total}

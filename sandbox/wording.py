@@ -13,7 +13,7 @@ FRENCH = {
     "handset": "SMS",
     "wall": "Mur social",
     "home_title": "Ce que les prestataires ont reçu",
-    "home_intro": "Un serveur de courriel, une passerelle SMS et un serveur Mastodon, locaux et fictifs, qui parlent"
+    "home_intro": "Un serveur de courriel, des passerelles SMS et des réseaux sociaux, locaux et fictifs, qui parlent"
     " les vrais protocoles. Chaque décision est inscrite au journal avant la réponse.",
     "accepted": "Acceptés",
     "refused": "Refusés",
@@ -93,6 +93,9 @@ FRENCH = {
     "send": "Envoyer",
     "wall_title": "Publications",
     "posts": "Nombre de publications : {total}",
+    "networks": "Réseaux",
+    "all_networks": "Tous les réseaux",
+    "answers": "Suite d’une publication",
     "withdrawn": "Publication retirée par son auteur.",
     "edited": "modifié le {when}",
     "missing": "Cette page n’existe pas",
@@ -111,7 +114,7 @@ ENGLISH = {
     "handset": "SMS",
     "wall": "Social wall",
     "home_title": "What the providers got",
-    "home_intro": "A mail server, an SMS gateway and a Mastodon server, local and fictional, on the real protocols."
+    "home_intro": "A mail server, SMS gateways and social networks, local and fictional, on the real protocols."
     " Every decision is journalled before the answer.",
     "accepted": "Accepted",
     "refused": "Refused",
@@ -191,6 +194,9 @@ ENGLISH = {
     "send": "Send",
     "wall_title": "Posts",
     "posts": "Number of posts: {total}",
+    "networks": "Networks",
+    "all_networks": "All networks",
+    "answers": "Follows another post",
     "withdrawn": "Withdrawn by its author.",
     "edited": "edited on {when}",
     "missing": "This page does not exist",
