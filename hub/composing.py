@@ -15,7 +15,7 @@ from publishers.base import Permanent
 from publishers.registry import CHANNELS
 from schemas.announcements import Content
 from schemas.deliveries import DeliveryId, attempt_of
-from schemas.messages import Mail, Message, Post, Text
+from schemas.messages import Mail, Message, Publication, Text
 from store.authorities import Authority
 from store.batches import Member
 
@@ -85,9 +85,24 @@ class Composer:
         return lambda member, key: Text(key, identity.sms_sender, member.address or "", text, expires)
 
     def _post(self, subject: Subject, language: str) -> Maker:
-        identity = subject.authority.identity
-        text = self._renderer.post(subject.content, identity, language, zone=subject.authority.time_zone)
-        return lambda member, key: Post(key, member.address or "", text, language)
+        identity, content = subject.authority.identity, subject.content
+        said = self._renderer.post(
+            content, identity, language, channel=subject.channel, zone=subject.authority.time_zone
+        )
+        warning = (content.data.get("warning") or {}).get(language) or (content.data.get("warning") or {}).get("fr")
+        return lambda member, key: Publication(
+            key=key,
+            order_id=subject.order_id,
+            recipient_id=member.recipient_id,
+            authority_id=subject.authority.id,
+            account=member.address or "",
+            text=said.text,
+            language=language,
+            link=said.link,
+            pictures=tuple(content.data.get("pictures") or ()),
+            warning=warning,
+            retracted=content.retracted,
+        )
 
 
 def key_of(order_id: int, member: Member) -> str:

@@ -8,11 +8,12 @@ import structlog
 from pydantic import BaseModel
 
 from hub.composing import Composer, Subject
+from hub.posting import poster
 from hub.recording import Recorder
 from hub.settings import DeliverySettings
 from hub.turn import Turn, boot_clock
 from publishers.base import Publisher
-from publishers.registry import open_publisher
+from publishers.registry import CHANNELS, open_publisher
 from schemas.deliveries import State
 from store import announcements, authorities, batches, deliveries
 from store.batches import Claimed
@@ -98,7 +99,9 @@ class Deliverer:
 
     def _publisher(self, channel: str) -> Publisher[Any]:
         if channel not in self._publishers:
-            self._publishers[channel] = open_publisher(channel, self._channels[channel])
+            publisher = open_publisher(channel, self._channels[channel])
+            social = CHANNELS[channel].family == "social"
+            self._publishers[channel] = poster(self._pool, publisher) if social else publisher
         return self._publishers[channel]
 
     async def aclose(self) -> None:

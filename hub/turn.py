@@ -26,7 +26,7 @@ from hub.recording import Recorder
 from hub.rendering import TemplateError
 from hub.settings import DeliverySettings
 from hub.unclear import Step, on_its_turn
-from publishers.base import Finds, LooksUp, Outcome, Permanent, Publisher, PublishError, Receipt, Transient
+from publishers.base import LooksUp, Outcome, Permanent, Publisher, PublishError, Receipt, Transient
 from schemas.deliveries import State, attempt_of, standing
 from schemas.messages import Message
 from store import batches
@@ -200,8 +200,7 @@ class Turn:
                 self.left.append(member.recipient_id)
             elif await self._goes_out_again(member):
                 asked.append(member)
-        repeated = [one for one in again if await self._not_there_yet(one)]
-        return [*repeated, *asked, *plain]
+        return [*again, *asked, *plain]
 
     async def _goes_out_again(self, member: Member) -> bool:
         """Whether an unknown delivery whose pause is over is sent again; if not, what became of it is recorded."""
@@ -216,26 +215,15 @@ class Turn:
             return await self._never_seen(member, self.publisher.look_up(key, member.address or ""))
         if step is Step.OFFICER:
             self.recorder.add(outcomes.ask_officer(member, given))
-        return step is Step.SEND and await self._not_there_yet(member)
-
-    async def _not_there_yet(self, member: Member) -> bool:
-        """Whether sending again repeats nothing that the provider would not see to itself.
-
-        A provider that deduplicates for a while only is searched for the message once that while is over.
-        """
-        since = self.unclear(member).since
-        if not isinstance(self.publisher, Finds) or self.now() - since < self.publisher.key_kept:
-            return True
-        try:
-            message = self.composer.compose(self.subject, member)
-        except (Permanent, TemplateError):
-            return True  # sending says what is wrong with it
-        return await self._never_seen(member, self.publisher.find(message, since))
+        return step is Step.SEND
 
     async def _never_seen(self, member: Member, question: Awaitable[Receipt | None]) -> bool:
         """The provider's answer; True when it has never seen the message, so that sending it repeats nothing."""
         try:
             found = await question
+        except Permanent:
+            self.recorder.add(outcomes.ask_officer(member, self.given(member)))  # it can never be asked
+            return False
         except PublishError as error:
             attempt, at = attempt_of(member.standing), self.now()
             due = Due("resolve", min(at + timedelta(minutes=1), self.batch.expires))

@@ -42,6 +42,8 @@ class Content(BaseModel):
     onset: AwareDatetime | None = None
     expires: AwareDatetime
     contact: str | None = None
+    retracted: bool = False
+    """A cancellation of what should never have been said: posts are taken back where the network can."""
     area_names: tuple[str, ...] = ()
     """The areas' names, for the reader; empty when the whole authority is meant."""
     data: dict[str, Any]

@@ -64,6 +64,27 @@ class Post:
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """All that an announcement says on one social account. The hub makes posts of it, as many as it takes.
+
+    ``link`` is the page it leads to, not in ``text``; ``pictures`` are names in the authority's library.
+    ``retracted``: it should never have been said; what is out is taken back where the network can.
+    """
+
+    key: str
+    order_id: int
+    recipient_id: int
+    authority_id: int
+    account: str
+    text: str
+    language: str
+    link: str | None = None
+    pictures: tuple[str, ...] = ()
+    warning: str | None = None
+    retracted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """What is told to another system: ``body`` is a JSON document, ``account`` the endpoint's name in the settings."""
 
@@ -72,4 +93,4 @@ class Call:
     body: bytes
 
 
-Message = Mail | Text | Post | Call
+Message = Mail | Text | Post | Publication | Call

@@ -72,13 +72,15 @@ SELECT r.id FROM recipient r
 WHERE r.authority_id = {0} AND r.channel = $4 AND r.id > $3 AND r.broadcast
 ORDER BY r.id LIMIT $2"""
 
-# Who has, or may have, an earlier version: also those in a window that is being sent right now, and those of whom
-# nobody ever learnt whether they have it.
+# Who has, or may have, an earlier version: also those in a window that is being sent right now, those of whom nobody
+# ever learnt whether they have it, and accounts on which a thread was begun.
 _HOLDERS = f"""
 SELECT DISTINCT d.recipient_id AS id FROM delivery d JOIN delivery_order e ON e.id = d.order_id
 WHERE e.announcement_id = {{0}} AND e.version < {{1}} AND e.channel = $4 AND d.recipient_id > $3
   AND (d.standing % 16 IN ({_HELD})
        OR EXISTS (SELECT FROM batch b WHERE b.order_id = d.order_id AND d.recipient_id = ANY(b.in_flight))
+       OR EXISTS (SELECT FROM post p WHERE p.order_id = d.order_id AND p.recipient_id = d.recipient_id
+                  AND p.begun_at IS NOT NULL)
        OR d.standing % 16 = {State.FAILED.value} AND EXISTS (
           SELECT FROM fact f WHERE f.order_id = d.order_id AND f.recipient_id = d.recipient_id
           AND f.state = {State.FAILED.value} AND f.code = '{UNCLEAR}'))

@@ -2,7 +2,8 @@
 
     templates/<event type>/email.<language>.j2      blocks subject, preheader and body
     templates/<event type>/sms.<language>.j2        one text
-    templates/<event type>/mastodon.<language>.j2   one text
+    templates/<event type>/social.<language>.j2     one text, for every social network
+    templates/<event type>/<channel>.<language>.j2  instead of it, where a network wants another
     templates/<event type>/examples.json            data to try them with
     templates/layouts/                              what surrounds them; words.<language>.j2, phrases they share
 
@@ -11,6 +12,7 @@ The only part of the hub that knows Jinja2. Rendering happens once for each anno
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +26,6 @@ from hub.mail_mime import BadSlot, Headers, MailSlots, MailTemplate, Placeholder
 from hub.rendering.environment import Sandbox, environment, forms, pieces
 from hub.rendering.faults import Fault, TemplateError
 from hub.rendering.layout import inlined
-from hub.rendering.posts import LIMIT, fitted, length, without_mentions
 from hub.wording import LANGUAGES, Wording, capital
 from publishers.sms_text import transliterate
 from schemas.announcements import Content
@@ -39,6 +40,7 @@ __all__ = [
     "MailSlots",
     "MailTemplate",
     "Renderer",
+    "Said",
     "TemplateError",
 ]
 
@@ -48,7 +50,16 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 ZONE = "Europe/Paris"
 """Time zone of an authority that names none."""
 
+_MENTION = re.compile(r"(?<![=/\w])@(?=\w)")  # an e-mail address and a profile's address mention nobody
 _WHITESPACE = re.compile(r"[^\S\u00a0]+")  # no-break spaces are French typography, and stay
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A post's text, and the page it leads to when the text doesn't name it itself."""
+
+    text: str
+    link: str | None
 
 
 class Renderer:
@@ -116,17 +127,18 @@ class Renderer:
         whole = self._run(self._text, f"layouts/sms.{language}.j2", None, {**scene, "text": _one_line(said)})
         return transliterate(_one_line(whole.replace("\u00a0", " ")))
 
-    def post(self, content: Content, identity: Identity, language: str, *, zone: str = ZONE) -> str:
-        """The Mastodon post, at most 500 characters as Mastodon counts, and mentioning nobody."""
+    def post(
+        self, content: Content, identity: Identity, language: str, *, channel: str = "social", zone: str = ZONE
+    ) -> Said:
+        """What is said on a social network, of whatever length, mentioning nobody."""
         scene = _scene(content, identity, language, zone)
         wording: Wording = scene["wording"]
         scene["headline"] = self._line(f"{content.template}/email.{wording.language}.j2", "subject", scene)
-        said = self._run(self._text, f"{content.template}/mastodon.{wording.language}.j2", None, scene)
-        tail = self._run(self._text, f"layouts/mastodon.{wording.language}.j2", None, scene)
-        text = forms(wording, html=False).body(said)
-        link = tail.strip()
-        repeated = link in text and length(text) <= LIMIT
-        return fitted(without_mentions(text), "" if repeated else link)
+        own = f"{content.template}/{channel}.{wording.language}.j2"
+        name = own if (self.folder / own).exists() else f"{content.template}/social.{wording.language}.j2"
+        text = forms(wording, html=False).body(self._run(self._text, name, None, scene))
+        link = self._run(self._text, f"layouts/social.{wording.language}.j2", None, scene).strip()
+        return Said(_MENTION.sub("@\u200b", text), None if link in text else link)
 
     def headline(self, content: Content, language: str, *, zone: str = ZONE) -> str:
         """The announcement in one line: its mail's subject."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from hub.rendering.environment import PIECES, VARIABLES, Sandbox
 from hub.rendering.faults import Fault, TemplateError
 from hub.wording import LANGUAGES
+from publishers.registry import CHANNELS
 from schemas.announcements import Content
 from schemas.authorities import Identity
 from schemas.events import TYPES, EventData, template_of
@@ -21,14 +22,14 @@ from schemas.lanes import Lane
 if TYPE_CHECKING:
     from hub.rendering import Renderer
 
-CHANNELS = ("email", "sms", "mastodon")
-"""Channels that have a template of their own."""
+FAMILIES = ("email", "sms", "social")
+"""Families of channels that every type has a template for."""
 BLOCKS = ("subject", "preheader", "body")
 """Blocks of an email template."""
 LAYOUTS = (
     "layouts/email.html.j2",
     "layouts/email.txt.j2",
-    *(f"layouts/{part}.{language}.j2" for part in ("words", "sms", "mastodon") for language in LANGUAGES),
+    *(f"layouts/{part}.{language}.j2" for part in ("words", "sms", "social") for language in LANGUAGES),
 )
 
 _IN_LAYOUTS = frozenset({"subject", "preheader", "recipient", "unsubscribe_url", "body", "text"})
@@ -81,7 +82,7 @@ def _content(type_: str, data: Mapping[str, Any], area_names: tuple[str, ...]) -
         lane=Lane.ROUTINE,
         themes=("alertes",),
         areas=event.areas,
-        channels=CHANNELS,
+        channels=("email",),
         languages=LANGUAGES,
         template=template_of(type_),
         onset=event.onset,
@@ -98,10 +99,16 @@ def _reading(renderer: "Renderer") -> Iterator[Fault]:
     for name in LAYOUTS:
         yield from _read(renderer, sandbox, name, known | _IN_LAYOUTS, None)
     for type_, kind in TYPES.items():
-        for channel in CHANNELS:
-            for language in LANGUAGES:
-                name = f"{template_of(type_)}/{channel}.{language}.j2"
-                yield from _read(renderer, sandbox, name, known, kind, BLOCKS if channel == "email" else ())
+        folder = template_of(type_)
+        for language in LANGUAGES:
+            own = {
+                name
+                for channel in CHANNELS
+                if (renderer.folder / (name := f"{folder}/{channel}.{language}.j2")).exists()
+            }
+            for name in sorted(own | {f"{folder}/{family}.{language}.j2" for family in FAMILIES}):
+                blocks = BLOCKS if name.startswith(f"{folder}/email.") else ()
+                yield from _read(renderer, sandbox, name, known, kind, blocks)
 
 
 def _read(

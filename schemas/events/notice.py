@@ -21,3 +21,9 @@ class Notice(EventData):
     channels: Annotated[tuple[Code, ...], Field(min_length=1)] | None = None
     lane: Lane | None = None
     link: Link | None = None
+    pictures: Annotated[Codes, Field(max_length=4)] = Field(
+        default=(), description="Names in the authority's library of pictures, the most important first."
+    )
+    warning: Localized | None = Field(
+        default=None, description="What networks that can show instead of the text, until the reader asks for it."
+    )

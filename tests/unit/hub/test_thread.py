@@ -1,0 +1,131 @@
+"""What a network is told for a version: new posts, edits, answers, deletions."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.thread import Abilities, Live, instead, live, steps, texts
+from publishers.base import PostForm
+from schemas.messages import Publication
+from store.posts import PREVIOUS, Row, Step
+
+pytestmark = pytest.mark.unit
+
+WHOLE = Publication(
+    key="1-2.1",
+    order_id=1,
+    recipient_id=2,
+    authority_id=3,
+    account="valmerande",
+    text="Rue des Tisserands barrée.",
+    language="fr",
+    link="https://www.valmerande.example/",
+)
+LONG = replace(WHOLE, text="Rue des Tisserands barrée du 4 au 8. " * 12)
+SHORT_POSTS = PostForm(200, threads=True)
+ONE_POST = PostForm(200)
+BOTH = Abilities(edits=True, deletes=True)
+NEITHER = Abilities(edits=False, deletes=False)
+ONLY_DELETES = Abilities(edits=False, deletes=True)
+OUT = (Live("a", "https://x.example/a"), Live("b", None))
+
+
+def row(step: Step, reference: str | None, *, version: int = 1, done: bool = True) -> Row:
+    return Row(version, step, None, 1, False, reference, None, done, 1)
+
+
+def test_a_first_version_is_one_post_when_it_fits() -> None:
+    assert steps(WHOLE, SHORT_POSTS, (), BOTH) == [
+        Step(1, "publish", "Rue des Tisserands barrée.\n\nhttps://www.valmerande.example/")
+    ]
+
+
+def test_a_text_too_long_goes_on_in_answers_where_the_network_has_threads() -> None:
+    planned = steps(LONG, SHORT_POSTS, (), BOTH)
+    assert len(planned) > 2
+    assert [step.answers for step in planned] == [None] + [PREVIOUS] * (len(planned) - 1)
+    assert planned[-1].text.endswith(f"({len(planned)}/{len(planned)})")
+
+
+def test_and_is_shortened_where_it_has_none() -> None:
+    [step] = steps(LONG, ONE_POST, (), BOTH)
+    assert step.text.endswith("…\n\nhttps://www.valmerande.example/")
+
+
+def test_a_network_where_links_cost_gets_none() -> None:
+    form = PostForm(280, links=False)
+    said = replace(WHOLE, text="Crue.\n\nhttps://www.valmerande.example/crue")
+    assert texts(said, form) == ["Crue."]
+
+
+def test_a_correction_edits_what_is_out() -> None:
+    assert steps(WHOLE, SHORT_POSTS, OUT[:1], BOTH) == [
+        Step(1, "edit", "Rue des Tisserands barrée.\n\nhttps://www.valmerande.example/", target="a")
+    ]
+
+
+def test_a_shorter_correction_takes_back_the_surplus_and_a_longer_one_goes_on() -> None:
+    shorter = steps(WHOLE, SHORT_POSTS, OUT, BOTH)
+    assert [(step.act, step.target) for step in shorter] == [("edit", "a"), ("delete", "b")]
+    longer = steps(LONG, SHORT_POSTS, OUT, BOTH)
+    assert [(step.act, step.target, step.answers) for step in longer[:3]] == [
+        ("edit", "a", None),
+        ("edit", "b", None),
+        ("publish", None, "b"),
+    ]
+
+
+def test_a_correction_answers_what_is_out_where_nothing_can_be_edited() -> None:
+    [step] = steps(WHOLE, SHORT_POSTS, OUT, ONLY_DELETES)
+    assert (step.act, step.answers) == ("publish", "b")
+
+
+def test_a_retraction_takes_everything_back_the_head_last() -> None:
+    retracted = replace(WHOLE, retracted=True)
+    assert [(step.act, step.target) for step in steps(retracted, SHORT_POSTS, OUT, ONLY_DELETES)] == [
+        ("delete", "b"),
+        ("delete", "a"),
+    ]
+    assert steps(retracted, SHORT_POSTS, OUT, NEITHER)[0].act == "publish"
+    assert steps(retracted, SHORT_POSTS, (), BOTH)[0].act == "publish"
+
+
+def test_a_post_that_somebody_removed_is_published_anew() -> None:
+    gone = instead(Step(1, "edit", "Fin.", target="a"), "gone", WHOLE, SHORT_POSTS, BOTH)
+    assert gone == Step(1, "publish", "Fin.")
+
+
+def test_a_post_that_can_not_be_changed_any_more_is_answered() -> None:
+    fixed = instead(Step(1, "edit", "Fin.", target="a"), "fixed", WHOLE, SHORT_POSTS, BOTH)
+    assert fixed == Step(1, "publish", "Fin.", answers="a")
+
+
+def test_a_post_that_can_not_be_taken_back_any_more_is_edited() -> None:
+    step = instead(Step(1, "delete", "", target="a"), "fixed", WHOLE, SHORT_POSTS, BOTH)
+    assert step is not None and (step.act, step.target) == ("edit", "a") and step.text.startswith("Rue des")
+
+
+@given(st.integers(0, 5), st.sampled_from([WHOLE, LONG]), st.booleans(), st.booleans(), st.booleans())
+def test_numbers_count_up_and_every_post_that_is_out_is_dealt_with(
+    count: int, whole: Publication, retracted: bool, edits: bool, deletes: bool
+) -> None:
+    out = [Live(f"p{number}", None) for number in range(count)]
+    planned = steps(replace(whole, retracted=retracted), SHORT_POSTS, out, Abilities(edits, deletes))
+    assert [step.number for step in planned] == list(range(1, len(planned) + 1))
+    assert all(SHORT_POSTS.fits(step.text) for step in planned)
+    if edits and deletes:
+        assert {step.target for step in planned if step.target} == {one.reference for one in out}
+
+
+def test_what_is_out_follows_from_what_was_done() -> None:
+    rows = [
+        row(Step(1, "publish", "un"), "a"),
+        row(Step(2, "publish", "deux", answers=PREVIOUS), "b"),
+        row(Step(1, "edit", "un bis", target="a"), "a2", version=2),
+        row(Step(2, "delete", "", target="b"), "b", version=2),
+        row(Step(3, "publish", "trois"), None, version=2, done=False),
+    ]
+    assert [one.reference for one in live(rows)] == ["a2"]
+    assert [one.reference for one in live(rows[:3])] == ["a2", "b"]
