@@ -15,7 +15,7 @@ from publishers.registry import CHANNELS
 from schemas.announcements import Content
 from schemas.cloudevents import CloudEvent, Undecodable, load_json
 from schemas.events import Fault, Invalid, Notice, parse
-from store import announcements, audience, authorities, notices
+from store import announcements, audience, authorities, notices, pictures
 from store.authorities import Authority
 from store.database import Connection
 
@@ -67,7 +67,11 @@ async def check(connection: Connection, fields: Mapping[str, Any], *, due_at: da
         raise DraftInvalid(tuple(faults))
     faults += _own_names(
         unknown_codes(
-            data or _codes_of(written), areas=authority.areas, themes=authority.themes, channels=tuple(CHANNELS)
+            data or _codes_of(written),
+            areas=authority.areas,
+            themes=authority.themes,
+            channels=tuple(CHANNELS),
+            pictures=await pictures.names(connection, authority.id),
         )
     )
     if data is not None and data.expires <= due_at:
@@ -164,7 +168,7 @@ def _codes_of(written: Mapping[str, Any]) -> Notice:
         value = written.get(name)
         return tuple(code for code in value if isinstance(code, str)) if isinstance(value, list) else ()
 
-    found: dict[str, Any] = {name: codes(name) for name in ("areas", "themes", "channels")}
+    found: dict[str, Any] = {name: codes(name) for name in ("areas", "themes", "channels", "pictures")}
     return Notice.model_construct(**found)
 
 

@@ -72,12 +72,12 @@ def _opened(content: bytes) -> Image.Image:
             upright = ImageOps.exif_transpose(image)
             upright.format = image.format
             return upright
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, BadPicture):
-            raise
-        raise BadPicture("it is no picture that can be read: use JPEG, PNG, WebP or GIF") from error
-    except Image.DecompressionBombWarning as error:
+    except BadPicture:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise BadPicture("it has more pixels than anybody's screen") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise BadPicture("it is no picture that can be read: use JPEG, PNG, WebP or GIF") from error
 
 
 def _flattened(image: Image.Image) -> Image.Image:

@@ -44,18 +44,29 @@ def route_of(rules: Rules, data: EventData) -> Route | None:
 
 
 def unknown_codes(
-    data: EventData, *, areas: Collection[str], themes: Collection[str], channels: Collection[str]
+    data: EventData,
+    *,
+    areas: Collection[str],
+    themes: Collection[str],
+    channels: Collection[str],
+    pictures: Collection[str] | None = None,
 ) -> tuple[Fault, ...]:
-    """Codes in the event that its authority doesn't have, as faults that can be mended."""
+    """Codes in the event that its authority doesn't have, as faults that can be mended.
+
+    ``pictures`` None: a picture that is missing doesn't stop the event, which then goes out without it.
+    """
     named: list[tuple[str, tuple[str, ...], Collection[str]]] = [("areas", data.areas, areas)]
     if isinstance(data, Notice):
         named += [("themes", data.themes, themes), ("channels", data.channels or (), channels)]
+        if pictures is not None:
+            named.append(("pictures", data.pictures, pictures))
     faults = []
     for field, codes, known in named:
         for index, code in enumerate(codes):
             if code not in known:
                 near = get_close_matches(code, known, n=1)
-                mend = f"Did you mean {near[0]!r}?" if near else f"Use some of: {', '.join(sorted(known))}."
+                there = ", ".join(sorted(known)) or "none yet"
+                mend = f"Did you mean {near[0]!r}?" if near else f"There are: {there}."
                 faults.append(Fault(f"data.{field}[{index}]", f"is unknown here: {code!r}", mend))
     return tuple(faults)
 
@@ -120,10 +131,15 @@ def plan(data: EventData, taken: Route, told: Told | None, area_names: Mapping[s
     channels = tuple(dict.fromkeys(taken.channels + told.channels))
     lane = taken.lane
     if data.action is Action.CANCEL and told.lane is not None:
-        lane = min(lane, told.lane, key=_FASTEST_FIRST.index)
+        lane = fastest(lane, told.lane)
     content = _content(data, replace(taken, channels=channels, lane=lane), area_names or {})
     audience = Audience.HOLDERS if data.action is Action.CANCEL else Audience.BOTH
     return Announce(told.version + 1, content, audience)
+
+
+def fastest(*lanes: Lane) -> Lane:
+    """The one that is served first."""
+    return min(lanes, key=_FASTEST_FIRST.index)
 
 
 def is_stale(event_time: datetime | None, expires: datetime, now: datetime, max_age: timedelta) -> bool:

@@ -7,10 +7,12 @@ from launcher.commands import (
     authority,
     chaos,
     deadletters,
+    decisions,
     demo,
     doctor,
     emit,
     holds,
+    pictures,
     processes,
     rules,
     track,
@@ -25,5 +27,19 @@ app = typer.Typer(
     epilog="Start with [bold]./tambour demo[/bold]. Documentation: docs/.",
 )
 
-for module in (demo, processes, authority, chaos, emit, announce, track, rules, deadletters, holds, doctor):
+for module in (
+    demo,
+    processes,
+    authority,
+    chaos,
+    emit,
+    announce,
+    pictures,
+    track,
+    decisions,
+    rules,
+    deadletters,
+    holds,
+    doctor,
+):
     module.register(app)

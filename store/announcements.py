@@ -90,16 +90,10 @@ async def _add_version(connection: Connection, announcement: int, version: int, 
     )
 
 
-async def withdraw(connection: Connection, announcement: int) -> bool:
-    """Hand nothing of it over any more, not even the current version; False when it is so already."""
-    return (
-        await connection.fetchval(
-            "UPDATE announcement SET withdrawn_at = now(), version = version + 1"
-            " WHERE id = $1 AND withdrawn_at IS NULL RETURNING true",
-            announcement,
-        )
-        is not None
-    )
+async def whose(connection: Connection, announcement: int) -> tuple[int, str] | None:
+    """The authority and the matter of an announcement, None when there is none of that number."""
+    row = await connection.fetchrow("SELECT authority_id, matter FROM announcement WHERE id = $1", announcement)
+    return None if row is None else (row[0], row[1])
 
 
 async def order(

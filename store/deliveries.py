@@ -32,7 +32,7 @@ class Due:
 class Record:
     """One fact about one delivery and what follows from it.
 
-    ``tried`` counts a try that reached the provider. An ordinary ``sent`` (no url) leaves no row of its own.
+    ``tried`` counts a try that reached the provider. An ordinary ``sent`` (no url, no reason) leaves no row of its own.
     """
 
     recipient_id: int
@@ -49,7 +49,7 @@ class Record:
     @property
     def ordinary(self) -> bool:
         """Whether the delivery's own row says it all."""
-        return self.state is State.SENT and self.url is None
+        return self.state is State.SENT and self.url is None and self.reason is None
 
 
 def _text(said: str | None) -> str | None:
@@ -146,6 +146,40 @@ def status(order_id: int, channel: str, records: Sequence[Record]) -> outbox.Out
     )
     value, headers = encode_structured(event)
     return outbox.Outgoing(STATUS_TOPIC, value, b"%d" % order_id, tuple(headers))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A delivery that somebody is deciding about, locked until the transaction ends. ``waits`` is its due kind."""
+
+    delivery: DeliveryId
+    channel: str
+    standing: int
+    expired: bool
+    superseded: bool
+    waits: str | None
+    under_way: bool
+
+
+async def hold_for_decision(connection: Connection, delivery: DeliveryId) -> Held | None:
+    """The delivery with what decides about it; None when there is none of that id."""
+    row = await connection.fetchrow(
+        "SELECT o.channel, d.standing, o.expires <= now() AS expired, a.version > o.version AS superseded,"
+        " (SELECT kind FROM due WHERE order_id = $1 AND recipient_id = $2) AS waits,"
+        " EXISTS (SELECT FROM batch b WHERE b.order_id = $1 AND b.state <> 'done' AND $2 = ANY(b.members)) AS under_way"
+        " FROM delivery d JOIN delivery_order o ON o.id = d.order_id JOIN announcement a ON a.id = o.announcement_id"
+        " WHERE d.order_id = $1 AND d.recipient_id = $2 FOR UPDATE OF d",
+        delivery.order_id,
+        delivery.recipient_id,
+    )
+    return None if row is None else Held(delivery, *row.values())
+
+
+async def stop_waiting(connection: Connection, delivery: DeliveryId) -> None:
+    """The delivery waits for nothing any more: somebody decided about it."""
+    await connection.execute(
+        "DELETE FROM due WHERE order_id = $1 AND recipient_id = $2", delivery.order_id, delivery.recipient_id
+    )
 
 
 async def forget_due(connection: Connection, order_id: int, recipient_id: int) -> None:

@@ -96,13 +96,19 @@ async def requeue_due(connection: Connection, batch_size: int, limit: int = 2000
     for order, recipients in by_order.items():
         recipients.sort()
         for start in range(0, len(recipients), batch_size):
-            made.append(await _add_retry_batch(connection, order, recipients[start : start + batch_size]))
+            made.append(await add_retry_batch(connection, order, recipients[start : start + batch_size]))
     if made:
-        await connection.execute("SELECT pg_notify('batches', '')")
+        await tell_dispatcher(connection)
     return made
 
 
-async def _add_retry_batch(connection: Connection, order: int, members: Sequence[int]) -> int:
+async def tell_dispatcher(connection: Connection) -> None:
+    """Batches wait: wake whoever dispatches, when the caller's transaction commits."""
+    await connection.execute("SELECT pg_notify('batches', '')")
+
+
+async def add_retry_batch(connection: Connection, order: int, members: Sequence[int]) -> int:
+    """A batch of deliveries of an order that are to be tried again; of the urgent lane, it is offered at once."""
     row = await connection.fetchrow(
         "INSERT INTO batch (order_id, authority_id, channel, family, lane, members, state, lease_until)"
         " SELECT id, authority_id, channel, family, lane, $2,"

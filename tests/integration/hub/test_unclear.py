@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from hub.withdrawal import withdraw
 from publishers.base import Receipt, Transient, Unclear, Unknown
-from store import announcements, batches, optouts
+from store import batches, optouts
 from store.database import transaction
 from tests.integration.hub.providers import AskableProvider, ForgetfulProvider, Provider
 from tests.integration.hub.town import Town, message, notice
@@ -391,7 +392,7 @@ async def test_interrupted_mail_that_may_not_go_out_again_is_settled(town: Town,
         if why == "expired":
             await connection.execute("UPDATE delivery_order SET expires = now()")
         elif why == "withdrawn":
-            await announcements.withdraw(connection, 1)
+            await withdraw(connection, 1, reason="published by mistake", silent=True)
         elif why == "opted out":
             for row in await connection.fetch("SELECT address FROM recipient"):
                 await optouts.suppress(connection, 1, "email", row["address"], "unsubscribed")
