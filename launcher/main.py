@@ -5,6 +5,7 @@ import typer
 from launcher.commands import (
     announce,
     authority,
+    channels,
     chaos,
     deadletters,
     decisions,
@@ -31,6 +32,7 @@ for module in (
     demo,
     processes,
     authority,
+    channels,
     chaos,
     emit,
     announce,
