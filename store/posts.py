@@ -1,10 +1,11 @@
 """The calls that a social network gets for a delivery: planned together, then each committed before it is made."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from schemas.deliveries import DeliveryId
 from store.database import Connection
 
 Act = Literal["publish", "edit", "delete"]
@@ -140,3 +141,14 @@ async def replace(connection: Connection, order_id: int, recipient_id: int, step
         step.target,
         step.answers,
     )
+
+
+async def every_published(connection: Connection) -> AsyncIterator[tuple[str, DeliveryId, int, str]]:
+    """Channel, delivery, number and text of every post that was, or may have been, handed over: for audits."""
+    async with connection.transaction(readonly=True):
+        async for row in connection.cursor(
+            "SELECT o.channel, p.order_id, p.recipient_id, p.number, p.text FROM post p"
+            " JOIN delivery_order o ON o.id = p.order_id WHERE p.act = 'publish' AND p.begun_at IS NOT NULL",
+            prefetch=5000,
+        ):
+            yield row["channel"], DeliveryId(row["order_id"], row["recipient_id"]), row["number"], row["text"]

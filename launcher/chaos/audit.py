@@ -2,48 +2,50 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hub.posting import part_key
+from publishers.registry import CHANNELS
 from schemas.deliveries import DeliveryId, State, attempt_of, state_of
 from store.database import Connection
 from store.deliveries import every_delivery
+from store.posts import every_published
 
 _PROVEN = frozenset({State.SENT, State.DELIVERED})
 _TOUCHED = _PROVEN | {State.UNKNOWN, State.FAILED, State.RETRYING}
 
+NEVER_TWICE = ("mastodon", "bluesky", "x", "facebook", "webhook")
+"""Channels whose provider deduplicates, or can be searched before anything is sent again."""
+_KEYS = {"email": "message_id", "sms": "client_reference", "mastodon": "idempotency_key", "webhook": "webhook_id"}
+"""Where a provider's journal has our key. The others carry none: the post's text stands for it, each is different."""
+
 
 @dataclass(frozen=True, slots=True)
 class Journals:
-    """Per provider, how often each of our keys was accepted. Mastodon's replays of a key are not acceptances."""
+    """Per channel, how often each message was accepted, by its mark: our key, or the post's text.
+
+    What a provider recognised as a repeat is no acceptance.
+    """
 
     accepted: dict[str, Counter[str]]
 
-    def repeated(self, *providers: str) -> int:
-        """Acceptances beyond the first of their key."""
-        return sum(count - 1 for provider in providers for count in self.accepted[provider].values())
+    def repeated(self, channels: Iterable[str]) -> int:
+        """Acceptances beyond the first of their mark."""
+        return sum(count - 1 for channel in channels for count in self.accepted[channel].values())
 
 
-def read_journals(folder: Path) -> Journals:
+def read_journals(folder: Path, channels: frozenset[str]) -> Journals:
     """What the providers took responsibility for, from their files: nothing a process says of itself counts."""
-    return Journals(
-        {
-            "email": Counter(
-                line["message_id"].strip("<>").partition("@")[0] for line in _taken(folder / "email.jsonl")
-            ),
-            "sms": Counter(
-                line["client_reference"] for line in _taken(folder / "sms.jsonl") if line["kind"] == "message"
-            ),
-            "mastodon": Counter(
-                line["idempotency_key"] for line in _taken(folder / "mastodon.jsonl") if line["kind"] == "create"
-            ),
-        }
-    )
+    return Journals({name: Counter(_marks(name, folder / f"{name}.jsonl")) for name in channels})
 
 
-def _local_part(message_id: str) -> str:
-    return message_id.strip("<>").partition("@")[0]
+def _marks(channel: str, path: Path) -> Iterator[str]:
+    for line in _taken(path):
+        if line.get("kind", "message") in ("message", "create"):
+            mark = line[_KEYS.get(channel, "text")]
+            yield mark.strip("<>").partition("@")[0] if channel == "email" else mark
 
 
 def _taken(path: Path) -> Iterator[dict[str, str]]:
@@ -72,29 +74,36 @@ class Count:
 
 async def count(connection: Connection, journals: Journals, expected: int) -> Count:
     """Compare database and journals delivery by delivery. ``expected`` deliveries should there be in all."""
-    found = Count(repeated=journals.repeated("email", "sms"), repeated_idempotent=journals.repeated("mastodon"))
+    never_twice = frozenset(NEVER_TWICE) & journals.accepted.keys()
+    found = Count(
+        repeated=journals.repeated(journals.accepted.keys() - never_twice),
+        repeated_idempotent=journals.repeated(never_twice),
+    )
+    posts: dict[tuple[str, DeliveryId], list[str]] = {}
+    async for channel, delivery, number, text in every_published(connection):
+        mark = part_key(delivery, number) if channel in _KEYS else text
+        posts.setdefault((channel, delivery), []).append(mark)
     known: dict[str, set[str]] = {channel: set() for channel in journals.accepted}
     async for channel, delivery, standing in every_delivery(connection):
         state = state_of(standing)
-        key = _key(delivery, standing)
-        taken = journals.accepted[channel][key]
-        known[channel].add(key)
+        if CHANNELS[channel].family == "social":
+            marks = posts.get((channel, delivery), [])
+        else:
+            marks = [f"{delivery.public}.{attempt_of(standing)}"]
+        taken = [mark for mark in marks if journals.accepted[channel][mark]]
+        known[channel].update(marks)
         found.deliveries += 1
         found.states[state.word] += 1
-        if state in _PROVEN and not taken:
+        if state in _PROVEN and (not marks or len(taken) < len(marks)):
             found.lost += 1
-            _note(found, f"{channel} {key} is {state.word}, and its provider never took it")
+            _note(found, f"{channel} {delivery.public} is {state.word}, and its provider never took all of it")
         if taken and state not in _TOUCHED:
-            _note(found, f"{channel} {key} was taken by its provider, and is {state.word}")
-    for channel, keys in known.items():
-        for key in journals.accepted[channel].keys() - keys:
-            _note(found, f"{channel} {key} was taken by its provider, and there is no such delivery")
+            _note(found, f"{channel} {delivery.public} was taken by its provider, and is {state.word}")
+    for channel, marks_known in known.items():
+        for mark in journals.accepted[channel].keys() - marks_known:
+            _note(found, f"{channel} {mark} was taken by its provider, and there is no such delivery")
     found.lost += max(0, expected - found.deliveries)
     return found
-
-
-def _key(delivery: DeliveryId, standing: int) -> str:
-    return f"{delivery.public}.{attempt_of(standing)}"
 
 
 def _note(found: Count, text: str) -> None:

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from launcher.outside import outside
 from launcher.seed import save_authorities
+from publishers.registry import CHANNELS
 from schemas.authorities import Identity
 from schemas.authority_files import AuthorityEntry, AuthorityFile
 from schemas.cloudevents import CloudEvent, encode_structured
@@ -87,8 +88,11 @@ def event_number(number: int, chance: Random) -> Message:
     return Message(topic, matter.encode(), value, tuple(headers))
 
 
-async def seed(dsn: str, each: int) -> int:
-    """An authority of ten areas; every event reaches ``each`` addresses and one account. Returns how many that is."""
+async def seed(dsn: str, each: int, channels: frozenset[str]) -> int:
+    """An authority of ten areas; every event reaches ``each`` addresses of people, and one account a network.
+
+    Returns how many deliveries an event makes.
+    """
     connection = await connect(dsn)
     try:
         async with connection.transaction():
@@ -96,15 +100,23 @@ async def seed(dsn: str, each: int) -> int:
                 Path(folder, "rules.csv").write_text(_RULES, encoding="utf-8")
                 [authority] = await save_authorities(connection, _described(), Path(folder))
             await authorities.open_to_all(connection, authority)
-            await recipients.save(connection, authority, list(_people(each)))
+            await recipients.save(connection, authority, [*_accounts(channels), *_people(each, channels)])
     finally:
         await connection.close()
-    return each + 1
+    return (each if any(not CHANNELS[name].broadcast for name in channels) else 0) + len(_accounts(channels))
 
 
-def _people(each: int) -> list[Subscriber]:
-    kinds = cycle(("email", "email", "sms"))
-    found = [Subscriber("mastodon", "valmerande", "fr", broadcast=True)]
+def _accounts(channels: frozenset[str]) -> list[Subscriber]:
+    broadcast = sorted(name for name in channels if CHANNELS[name].broadcast)
+    return [Subscriber(name, "valmerande", "fr", broadcast=True) for name in broadcast]
+
+
+def _people(each: int, channels: frozenset[str]) -> list[Subscriber]:
+    wanted = [name for name in ("email", "email", "sms") if name in channels]
+    if not wanted:
+        return []
+    kinds = cycle(wanted)
+    found = []
     for area in range(_AREAS):
         for number in range(each):
             kind = next(kinds)

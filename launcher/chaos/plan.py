@@ -12,6 +12,10 @@ FROZEN_S = 20.0
 """Longer than a lease (15 s): whoever wakes up finds its batches claimed by others."""
 
 
+ASKS_OFFICER = frozenset({"telegram"})
+"""Channels that can neither be asked nor deduplicate: an unclear outcome waits for a person (urgent: once more)."""
+
+
 class How(StrEnum):
     """The ways a process is disturbed."""
 

@@ -5,9 +5,9 @@ import json
 import urllib.request
 
 
-async def begin(sandbox: str) -> None:
-    """Have mail, SMS and Mastodon refuse for now, until ``end``."""
-    for provider in ("email", "sms", "mastodon"):
+async def begin(sandbox: str, channels: frozenset[str]) -> None:
+    """Have the providers of these channels refuse for now, until ``end``."""
+    for provider in sorted(channels):
         fault = {"provider": provider, "kind": "throttle", "count": 1_000_000, "retry_after": 2}
         await _ask("POST", f"{sandbox}/sandbox/faults", fault)
 

@@ -32,6 +32,7 @@ def chaos(
     kills: Annotated[int, typer.Option(min=0, max=200, help="kill -9 of core and workers.")] = 8,
     seed: Annotated[int | None, typer.Option(help="Chooses what is hit and when; printed, to repeat a run.")] = None,
     away: Annotated[Server | None, typer.Option(help="Instead of kills: stop one server for a while.")] = None,
+    channels: Annotated[str, typer.Option(metavar="NAMES", help="Comma-separated, or all.")] = "all",
     away_seconds: Annotated[float, typer.Option(min=1, max=600, help="With --away: how long.")] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object, last.")] = False,
 ) -> None:
@@ -41,7 +42,13 @@ def chaos(
     the providers once each, one worker frozen past its lease, and every worker ended with SIGTERM.
     """
     from launcher.chaos.run import Asked, run
+    from launcher.stack import SANDBOXED
 
+    names = frozenset(SANDBOXED if channels == "all" else filter(None, channels.replace(" ", "").split(",")))
+    if unknown := names - set(SANDBOXED):
+        raise typer.BadParameter(
+            f"{', '.join(sorted(unknown))}: use some of {', '.join(SANDBOXED)}", param_hint="--channels"
+        )
     chosen = random.SystemRandom().randrange(1_000_000) if seed is None else seed
-    asked = Asked(events, recipients, kills, chosen, away.value if away else None, away_seconds)
+    asked = Asked(events, recipients, kills, chosen, away.value if away else None, away_seconds, names)
     raise typer.Exit(asyncio.run(run(asked, as_json=as_json)))

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from hub import scheduling
-from publishers.base import Unclear
+from publishers.base import Publisher, Unclear
+from publishers.registry import CHANNELS
 from schemas.cloudevents import decode
 from schemas.messages import Message
 from store import receipts, schedule
@@ -57,8 +58,26 @@ class Journal:
         return kind(Path(self.path), self.channel, Unclear[self.unclear], deduplicates=self.deduplicates)
 
 
+@dataclass(frozen=True)
+class Real:
+    """One of the product's own channels, with its options."""
+
+    channel: str
+    options: dict[str, Any]
+
+    def open(self) -> Publisher[Any]:
+        channel = CHANNELS[self.channel]
+        return channel.open(channel.options_type().model_validate(self.options))
+
+
 def worker(
-    what: str, dsn: str, *, kill: Kill | None = None, journal: Journal | None = None, **given: Any
+    what: str,
+    dsn: str,
+    *,
+    kill: Kill | None = None,
+    journal: Journal | None = None,
+    real: Real | None = None,
+    **given: Any,
 ) -> subprocess.CompletedProcess[str]:
     """Run one of ``TASKS`` in a process of its own, until it ends or is killed."""
     asked = {
@@ -66,6 +85,7 @@ def worker(
         "dsn": dsn,
         "kill": None if kill is None else asdict(kill),
         "journal": None if journal is None else asdict(journal),
+        "real": None if real is None else asdict(real),
         "given": given,
     }
     return subprocess.run(
@@ -222,6 +242,8 @@ async def _main(asked: dict[str, Any]) -> None:
                 die()
 
         provider.before = count
+    if asked["real"] is not None:
+        town.publishers[asked["real"]["channel"]] = Real(**asked["real"]).open()
     await TASKS[asked["what"]](town, asked["given"])
     await pool.close()
 

@@ -18,10 +18,11 @@ from hub.composing import Composer
 from hub.delivery import Deliverer
 from hub.fanout import fan_out
 from hub.intake import TOPICS, Incoming, Intake
+from hub.posting import poster
 from hub.receipts import bind
 from hub.rendering import Renderer
 from hub.settings import DeliverySettings, LinkSettings
-from publishers.base import Publisher
+from publishers.base import Publisher, Publishes
 from schemas.authorities import Identity
 from schemas.cloudevents import CloudEvent, encode_structured
 from schemas.deliveries import ENDS, State
@@ -43,7 +44,7 @@ notice;*;*;*;routine;email;*;*
 """
 AREAS = {"centre": "Centre", "tanneries": "Tanneries", "gare": "Gare"}
 THEMES = ("alertes", "travaux", "transports", "conseil")
-_COMPOSER = Composer(Renderer(), LINKS)
+_RENDERER = Renderer()
 _numbers = itertools.count(1)
 
 
@@ -119,12 +120,13 @@ class DelivererTo(Deliverer):
     def __init__(self, pool: Pool, publishers: Mapping[str, Publisher[Any]], **options: Any) -> None:
         usual: dict[str, Any] = {
             "owner": "a worker",
-            "composer": _COMPOSER,
+            "composer": Composer(_RENDERER, LINKS),
             "channels": {name: _Options() for name in publishers},
             "sizes": DeliverySettings(),
         }
         super().__init__(pool, **usual | options)
-        self._publishers.update(publishers)
+        for name, publisher in publishers.items():
+            self._publishers[name] = poster(pool, publisher) if isinstance(publisher, Publishes) else publisher
 
 
 @dataclass
