@@ -32,6 +32,8 @@ MISBEHAVING_MAIL = ("refuse", "later2", "greylist", "late-bounce", "dropdata", "
 MISBEHAVING_SMS = (86, 87, 90, 91, 92, 94, 95, 96)
 """Last two digits to which the sandbox's SMS gateway reacts, in its block of numbers: one number of each."""
 MISBEHAVING_BLOCK = "+336399801"
+ACCOUNTS = ("facebook", "x", "mastodon", "bluesky", "telegram", "webhook")
+"""Channels on which the commune has an account, named after it; the webhook tells the intercommunal portal."""
 _NAMES = tomllib.loads(Path(__file__).with_name("names.toml").read_text(encoding="utf-8"))
 _DOMAINS = ("courrier-orvelle.example", "boite.example", "messagerie.example", "valmail.example")
 
@@ -48,7 +50,7 @@ class Subscriber:
 
 
 def subscribers(count: int = 2000, seed: int = 96001) -> tuple[Subscriber, ...]:
-    """That many addresses of people (about two of three are mail, one SMS), then the Mastodon account."""
+    """That many addresses of people (about two of three are mail, one SMS), then the commune's own accounts."""
     chance = random.Random(seed)
     numbers = iter(chance.sample([n for n in range(10_000) if n // 100 != 1], 9900))
     names: set[str] = set()
@@ -63,7 +65,7 @@ def subscribers(count: int = 2000, seed: int = 96001) -> tuple[Subscriber, ...]:
             found.append(Subscriber("sms", f"+3363998{next(numbers):04d}", language, places))
     found = found[:count]
     chance.shuffle(found)
-    return (*found, Subscriber("mastodon", "valmerande", "fr", (), broadcast=True))
+    return (*found, *(Subscriber(channel, "valmerande", "fr", (), broadcast=True) for channel in ACCOUNTS))
 
 
 def _misbehaving() -> list[tuple[str, str]]:

@@ -5,6 +5,8 @@ under ``[portal]``. Variables win over the file. A secret may be read from a fil
 name (``secret_file = "…"``, ``TAMBOUR_LINKS__SECRET_FILE``).
 """
 
+import contextlib
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -27,6 +29,9 @@ _NOT_OURS = (
     "TAMBOUR_PORT_",
 )  # tests, and the ports of what we embed
 _SECRETS = {"database", "password", "secret", "token", "webhook_secret", "officer_token"}
+_SECRETS |= {"app_password", "app_secret", "consumer_secret", "access_token", "access_token_secret"}  # networks
+_SECRETS |= {"application_secret", "consumer_key", "receipt_token", "api_secret", "auth_token"}  # SMS gateways
+_SECRETS |= {"app_secret"}  # Facebook
 
 
 class _Frozen(BaseModel):
@@ -173,11 +178,19 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str], faults: list[Faul
             branch["kafka"]["bootstrap"] = environ[name]
             place = ("kafka", "bootstrap")
         else:
-            branch[place[-1]] = environ[name]
+            branch[place[-1]] = environ[name] if place[-1] in _SECRETS else _value(environ[name])
         origins[place] = name
     if ("kafka",) in origins:
         origins["kafka", "bootstrap"] = origins["kafka",]
     return origins
+
+
+def _value(text: str) -> Any:
+    """A variable's value; a list is written as in the file: ["10.1.0.0/16"]."""
+    if text.startswith("["):
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
+    return text
 
 
 def _read_secret_files(

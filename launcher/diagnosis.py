@@ -4,13 +4,11 @@ import asyncio
 import shutil
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
@@ -21,7 +19,8 @@ from launcher.faults import Fault
 from launcher.ports import Ports, setting_of
 from launcher.reach import client_options, database, kafka_away, quiet_kafka
 from launcher.supervisor import PortTaken, check_port
-from publishers.base import PublishError
+from publishers.base import Checks
+from publishers.base import Finding as ChannelFinding
 from publishers.registry import CHANNELS
 from store import condition, deadletters, holds, notices, outbox
 from store.database import Connection
@@ -75,7 +74,7 @@ async def examine(mapping: Mapping[str, str]) -> list[Finding]:
             "settings",
             Grade.WARNING,
             "no channel is set up: nobody can be told anything",
-            "Set one up in tambour.toml ([channels.email] …).",
+            "Set one up in tambour.toml ([channels.email.relays.main] …).",
         )
     return [settings_found, *found, *(finding for part in looked for finding in part)]
 
@@ -225,16 +224,17 @@ async def _waiting(connection: Connection) -> list[Finding]:
 async def _channel(name: str, options: BaseModel) -> list[Finding]:
     """The channel's own check when it has one; else whether its servers can be reached (and their certificates)."""
     part = f"channel {name}"
-    module = import_module(CHANNELS[name].module)
-    own: Callable[[Any], Awaitable[None]] | None = getattr(module, "check", None)
-    if own is not None:
-        try:
-            await own(options)
-        except PublishError as error:
-            mend = f"Check [channels.{name}] in tambour.toml or TAMBOUR_CHANNELS__{name.upper()}__…"
-            return [Finding(part, Grade.FAULT, f"{error.reason} {error.code or ''}".strip(), mend)]
-        return [Finding(part, Grade.OK, "its server takes us; nothing was sent")]
+    publisher = CHANNELS[name].open(options)
+    try:
+        if isinstance(publisher, Checks):
+            return [_told(part, one) for one in await publisher.check()]
+    finally:
+        await publisher.aclose()
     return [await _reached(part, url) for url in dict.fromkeys(_urls(options))]
+
+
+def _told(part: str, said: ChannelFinding) -> Finding:
+    return Finding(part, Grade.OK if said.ok else Grade.FAULT, f"{said.name}: {said.says}", said.mend or "")
 
 
 def _urls(value: object) -> Iterator[str]:

@@ -17,13 +17,13 @@ from launcher.faults import Fault
 from launcher.home import Home
 from launcher.ports import Ports, setting_of
 from launcher.programs import Program
+from launcher.sandboxed import GATEWAY_SECRETS, sandbox_channels
 from launcher.supervisor import Supervisor
 from store.database import connect
 from store.migrations import migrate
 from streams.worker import ROLES
 
 ROOT = Path(__file__).resolve().parents[1]
-SANDBOX_SECRETS = ("sandbox-token", "sandbox-webhook")
 
 
 @dataclass
@@ -76,26 +76,10 @@ class Stack:
         if self.postgres is not None:
             found["TAMBOUR_DATABASE_FILE"] = str(secret_file(self.home, "database", self.postgres.dsn))
         if self.sandbox:
-            found |= self._sandbox_channels()
+            found |= sandbox_channels(self.home, self.ports)
         else:
             found = {name: value for name, value in found.items() if not _set_by_town(name, self.own)}
         return found
-
-    def _sandbox_channels(self) -> dict[str, str]:
-        web = f"http://127.0.0.1:{self.ports.sandbox_http}"
-        token, webhook = (str(secret_file(self.home, name)) for name in SANDBOX_SECRETS)
-        account = str(secret_file(self.home, "sandbox-mastodon", "valmerande"))  # it names an account by its token
-        return {
-            "TAMBOUR_PORTAL__SANDBOX_URL": web,
-            "TAMBOUR_CHANNELS__EMAIL__HOST": "127.0.0.1",
-            "TAMBOUR_CHANNELS__EMAIL__PORT": str(self.ports.sandbox_smtp),
-            "TAMBOUR_CHANNELS__EMAIL__TLS": "none",
-            "TAMBOUR_CHANNELS__SMS__URL": web,
-            "TAMBOUR_CHANNELS__SMS__TOKEN_FILE": token,
-            "TAMBOUR_CHANNELS__SMS__WEBHOOK_SECRET_FILE": webhook,
-            "TAMBOUR_CHANNELS__MASTODON__ACCOUNTS__VALMERANDE__URL": web,
-            "TAMBOUR_CHANNELS__MASTODON__ACCOUNTS__VALMERANDE__TOKEN_FILE": account,
-        }
 
     async def migrate(self) -> list[str]:
         """Bring the database up to date; returns the migrations applied."""
@@ -131,7 +115,7 @@ class Stack:
     def sandbox_program(self) -> Program:
         """The local providers."""
         ports = self.ports
-        _, webhook = (secret_file(self.home, name) for name in SANDBOX_SECRETS)
+        _, webhook = (secret_file(self.home, name) for name in GATEWAY_SECRETS)
         return Program(
             name="sandbox",
             argv=(

@@ -23,7 +23,7 @@ class UnknownChannel(LookupError):
 class Channel:
     """One way to reach people.
 
-    ``family`` names the kind of message it takes ("email": Mail, "sms": Text, "social": Post) and the Kafka
+    ``family`` names the kind of message it takes ("email": Mail, "sms": Text, "social": Post, "webhook": Call) and the Kafka
     topics of its batches; ``broadcast`` channels speak to everybody at once, from accounts of the authority.
     """
 
@@ -48,8 +48,13 @@ class Channel:
 
 _ALL = (
     Channel("email", "email", False, "publishers.smtp", "SmtpOptions", "Smtp"),
-    Channel("sms", "sms", False, "publishers.sms_http", "SmsOptions", "SmsHttp"),
+    Channel("sms", "sms", False, "publishers.sms", "SmsOptions", "Sms"),
+    Channel("facebook", "social", True, "publishers.facebook", "FacebookOptions", "Facebook"),
+    Channel("x", "social", True, "publishers.x", "XOptions", "X"),
     Channel("mastodon", "social", True, "publishers.mastodon", "MastodonOptions", "Mastodon"),
+    Channel("bluesky", "social", True, "publishers.bluesky", "BlueskyOptions", "Bluesky"),
+    Channel("telegram", "social", True, "publishers.telegram", "TelegramOptions", "Telegram"),
+    Channel("webhook", "webhook", True, "publishers.webhook", "WebhookOptions", "Webhook"),
 )
 
 CHANNELS: Mapping[str, Channel] = MappingProxyType({channel.name: channel for channel in _ALL})

@@ -22,7 +22,8 @@ from launcher.figures import Figures
 from launcher.home import Home, find_home, make_folder
 from launcher.ports import Ports
 from launcher.reach import quiet_kafka
-from launcher.stack import SANDBOXED, Stack
+from launcher.sandboxed import SANDBOXED
+from launcher.stack import Stack
 from launcher.supervisor import Supervisor
 from store.database import connect
 from store.totals import Totals

@@ -12,6 +12,7 @@ import typer
 
 from hub import drafting
 from hub.drafting import Draft, DraftInvalid
+from hub.estimate import SmsEstimate, SmsText, tariff_of
 from hub.routing import Audience
 from hub.scheduling import TOLERANCE
 from launcher.environment import settings_for_commands
@@ -178,7 +179,14 @@ def interactive() -> bool:
 
 async def _checked(connection: Connection, asked: _Asked, due_at: datetime) -> Draft:
     try:
-        return await drafting.check(connection, asked.fields, due_at=due_at)
+        settings = settings_for_commands()
+        return await drafting.check(
+            connection,
+            asked.fields,
+            due_at=due_at,
+            tariff=tariff_of(settings.channels.get("sms")),
+            public_url=str(settings.links.public_url),
+        )
     except DraftInvalid as error:
         faults = "\n".join(f"{asked.name}: {printable(fault)}" for fault in error.faults)
         raise Fault(faults, "Nothing was scheduled. Mend the file; docs/events.md lists the fields.") from error
@@ -206,10 +214,54 @@ def _show(draft: Draft, due_at: datetime, held: list[str]) -> None:
     for name, count in draft.reach.items():
         to = "whoever got it" if draft.audience is Audience.HOLDERS else f"about {count}{words[draft.audience]}"
         lines.append(f"  {name:9} {to}" + ("" if name in set_up else " (this channel is not set up here)"))
+        if name == "sms" and draft.sms is not None:
+            lines += _costs(draft.sms)
     if draft.restricted:
         lines.append(f"  {authority.name} writes to its allow-list only, for now.")
     lines += [f"  Held: {reason}. It waits for ./tambour release." for reason in held]
     typer.echo(printable("\n".join(lines)))
+
+
+def _costs(estimate: SmsEstimate) -> list[str]:
+    """What the SMS cost, in lines under the channel's."""
+    lines = [f"            {one.language}: {_size(one)}" for one in estimate.texts]
+    total = f"            {estimate.segments} segments in all"
+    if estimate.tariff is not None:
+        price, currency = estimate.tariff.price, estimate.tariff.currency
+        total += f", at most {estimate.cost:.2f} {currency} ({price} {currency} a segment)"
+    return [*lines, total]
+
+
+def _size(one: SmsText) -> str:
+    size, spelled = one.size, one.spelled
+    words = f"{size.segments} segment{'s' * (size.segments > 1)} each ({size.alphabet}, {size.units} units)"
+    if size.alphabet == "UCS-2":
+        words += "; a character that SMS have no cheap sign for makes it dear: an emoji, perhaps"
+    if spelled.changed:
+        signs = ", ".join(f"{was} as {now}" if now else f"{was} left out" for was, now in spelled.changed)
+        words += f"; writes {signs}"
+        words += f", which saves {spelled.saved} each" if spelled.saved else ""
+    return f"{words}, about {one.recipients} people"
+
+
+def _sms_summary(estimate: SmsEstimate) -> dict[str, Any]:
+    return {
+        "texts": [
+            {
+                "language": one.language,
+                "text": one.text,
+                "recipients": one.recipients,
+                "alphabet": one.size.alphabet,
+                "segments": one.size.segments,
+                "segments_as_written": one.spelled.before.segments,
+                "changed": dict(one.spelled.changed),
+            }
+            for one in estimate.texts
+        ],
+        "segments": estimate.segments,
+        "cost": None if estimate.cost is None else str(estimate.cost),
+        "currency": estimate.tariff.currency if estimate.tariff else None,
+    }
 
 
 def _summary(draft: Draft, notice: Notice | None, due_at: datetime, held: list[str]) -> dict[str, Any]:
@@ -222,6 +274,7 @@ def _summary(draft: Draft, notice: Notice | None, due_at: datetime, held: list[s
         "version": draft.version,
         "lane": content.lane,
         "channels": dict(draft.reach),
+        "sms": _sms_summary(draft.sms) if draft.sms else None,
         "audience": draft.audience,
         "due_at": due_at,
         "held": held,

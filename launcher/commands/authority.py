@@ -1,6 +1,7 @@
 """``authority`` and ``subscribers``: whom the hub speaks for, and who listens."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -9,15 +10,17 @@ import typer
 
 from hub.rules import RulesInvalid
 from hub.subscriber_files import SubscribersInvalid, parse_subscribers
+from launcher.commands import optouts
 from launcher.faults import Fault
 from launcher.reach import database
 from launcher.seed import save_authorities
 from publishers.registry import CHANNELS
 from schemas.authority_files import AuthorityFile, AuthorityFileInvalid, parse_authorities
-from store import authorities, caps, recipients
+from store import authorities, caps, recipients, suppressions
 from store.authorities import Authority
 from store.database import Connection
 from store.recipients import Subscriber
+from store.suppressions import Kind
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
 
@@ -82,10 +85,14 @@ def import_subscribers(
 ) -> None:
     """Add subscribers from a CSV file: channel;address;language;themes;areas. All of the file or nothing.
 
-    Known addresses get the subscriptions of the file instead of theirs. Who has left stays out.
+    Known addresses get the subscriptions of the file instead of theirs. Who has left stays out,
+    and so does an address that came back: an import proves nothing new of it.
     """
-    count = asyncio.run(_import_subscribers(file, _read(file), authority, region))
+    count, silent = asyncio.run(_import_subscribers(file, _read(file), authority, region))
     typer.echo(f"{count} addresses subscribe to {authority}.")
+    if silent:
+        told = ", ".join(f"{silent[kind]} {words}" for kind, words in optouts.WORDS.items() if silent[kind])
+        typer.echo(f"{silent.total()} of them stay unwritten to: {told}. See ./tambour optouts list.")
 
 
 def _described(file: Path) -> AuthorityFile:
@@ -116,7 +123,7 @@ async def _import(file: Path, described: AuthorityFile) -> None:
             ) from error
 
 
-async def _import_subscribers(file: Path, text: str, code: str, region: str) -> int:
+async def _import_subscribers(file: Path, text: str, code: str, region: str) -> tuple[int, Counter[Kind]]:
     async with database() as connection, connection.transaction():
         authority = await _authority(connection, code)
         try:
@@ -130,11 +137,12 @@ async def _import_subscribers(file: Path, text: str, code: str, region: str) -> 
             )
         except SubscribersInvalid as error:
             raise Fault("\n".join(map(str, error.faults)), "Mend them there; nothing was imported.") from error
-        return await recipients.save(
+        saved = await recipients.save(
             connection,
             authority.id,
             [Subscriber(one.channel, one.address, one.language, one.places, one.broadcast) for one in lines],
         )
+        return saved, await suppressions.among(connection, authority.id, ((one.channel, one.address) for one in lines))
 
 
 async def _authority(connection: Connection, code: str) -> Authority:

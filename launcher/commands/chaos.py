@@ -42,7 +42,7 @@ def chaos(
     the providers once each, one worker frozen past its lease, and every worker ended with SIGTERM.
     """
     from launcher.chaos.run import Asked, run
-    from launcher.stack import SANDBOXED
+    from launcher.sandboxed import SANDBOXED
 
     names = frozenset(SANDBOXED if channels == "all" else filter(None, channels.replace(" ", "").split(",")))
     if unknown := names - set(SANDBOXED):

@@ -23,9 +23,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="What notices call it:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(
-        no_args_is_help=True, help="Pictures for notices and mails: described, without metadata."
-    )
+    group = typer.Typer(no_args_is_help=True, help="Pictures for notices and mails: described, without metadata.")
     group.command("add")(add)
     group.command("list")(list_)
     group.command("remove")(remove)

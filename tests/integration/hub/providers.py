@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from publishers.base import Limits, Outcome, PublishError, Receipt, Unclear
+from publishers.base import Limits, Outcome, PostForm, PublishError, Receipt, Unclear
 from schemas.messages import Message, Post
 
 Before = Callable[[Message], Awaitable[None]]
@@ -85,6 +85,9 @@ class ForgetfulProvider(Provider):
         self.there: Receipt | None = None
         self.cannot_say: PublishError | None = None
         self.searched: list[tuple[str, datetime]] = []
+
+    async def form(self, account: str, /) -> PostForm:
+        return PostForm(500, threads=True)
 
     async def find(self, message: Message, since: datetime, /) -> Receipt | None:
         self.searched.append((message.key, since))

@@ -216,8 +216,8 @@ async def test_worker_killed_again_and_again_sends_each_mail_twice_at_most(
 
 
 CLOCK = {
-    "due rows taken, no batch made": Kill("store.schedule:_add_retry_batch", "before"),
-    "batch made, not committed": Kill("store.schedule:_add_retry_batch", "after"),
+    "due rows taken, no batch made": Kill("store.schedule:add_retry_batch", "before"),
+    "batch made, not committed": Kill("store.schedule:add_retry_batch", "after"),
     "committed": Kill("store.schedule:requeue_due", "after"),
 }
 

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from hub.fanout import PAGES_PER_MESSAGE, fan_out
+from hub.withdrawal import withdraw
 from schemas.lanes import Lane
-from store import announcements, holds, orders
+from store import holds, orders
 from store.database import transaction
 from tests.integration.hub.providers import Provider
 from tests.integration.hub.town import Town, message, notice
@@ -192,7 +193,9 @@ async def test_holders_over_several_pages_and_versions_hear_once(town: Town, mai
 async def test_who_never_got_the_earlier_version_does_not_hold_it(town: Town, mail: Provider) -> None:
     [queued, suppressed] = await town.settle_in(2)
     await town.do(
-        "INSERT INTO suppression SELECT 1, 'email', address, 'unsubscribed' FROM recipient WHERE id = $1", suppressed
+        "INSERT INTO suppression (authority_id, channel, address, reason)"
+        " SELECT 1, 'email', address, 'unsubscribed' FROM recipient WHERE id = $1",
+        suppressed,
     )
     await town.announce()
     await town.fan_out()
@@ -236,8 +239,7 @@ async def test_withdrawn_announcement_is_fanned_out_no_further(town: Town, mail:
     order = await town.announce()
     async with transaction(town.pool) as connection:
         await orders.fan_out_page(connection, order, 4)
-        assert await announcements.withdraw(connection, 1)
-        assert not await announcements.withdraw(connection, 1)
+        await withdraw(connection, 1, reason="published by mistake", silent=True)
     await town.settle()
     assert await town.states() == {"withdrawn": 4}
     assert mail.asked == []

@@ -27,9 +27,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 async def connected(town: Town, sandbox: Sandbox) -> Town:
     """The town with all three channels opened on the sandbox."""
     host, _, port = sandbox.smtp.rpartition(":")
+    gateway = {"url": sandbox.http, "token": "valmerande", "webhook_secret": "x" * 24, "timeout": 2}
     options = {
-        "email": {"host": host, "port": int(port), "tls": "none", "reply_timeout": 2},
-        "sms": {"url": sandbox.http, "token": "valmerande", "webhook_secret": "x" * 24, "timeout": 2},
+        "email": {"relays": {"main": {"host": host, "port": int(port), "tls": "none"}}, "reply_timeout": 2},
+        "sms": {"gateways": {"main": gateway}},
         "mastodon": {"accounts": {"valmerande": {"url": sandbox.http, "token": "valmerande"}}, "timeout": 2},
     }
     for name, given in options.items():

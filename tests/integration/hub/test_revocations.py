@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from store import announcements, caps, holds, optouts
+from hub.withdrawal import withdraw
+from store import caps, holds, optouts
 from store.database import Connection, transaction
 from tests.integration.hub.providers import Provider
 from tests.integration.hub.town import Town, message, notice
@@ -64,7 +65,7 @@ async def test_opt_out_binds_the_address_though_the_recipient_comes_back(town: T
 
 
 async def test_withdrawal_between_windows_holds_for_the_next(town: Town, mail: Provider) -> None:
-    await between_windows(town, mail, lambda connection: announcements.withdraw(connection, 1))
+    await between_windows(town, mail, lambda connection: withdraw(connection, 1, reason="by mistake", silent=True))
     assert await town.states() == {"sent": 2, "withdrawn": 2}
     assert await town.one("SELECT state FROM batch") == "done"
     assert await town.one("SELECT DISTINCT reason FROM fact") == "withdrawn"
@@ -118,7 +119,7 @@ async def test_hold_of_something_else_holds_nothing_here(town: Town, mail: Provi
 async def test_withdrawn_while_held_is_never_sent_after_the_release(town: Town, mail: Provider) -> None:
     await between_windows(town, mail, lambda connection: holds.place(connection, "hub", "", "panne"))
     async with transaction(town.pool) as connection:
-        await announcements.withdraw(connection, 1)
+        await withdraw(connection, 1, reason="published by mistake", silent=True)
         await holds.release(connection, "hub", "")
     await town.settle()
     assert await town.states() == {"sent": 2, "withdrawn": 2}

@@ -80,7 +80,7 @@ def test_every_fault_is_told_at_once_with_the_name_of_its_variable() -> None:
         "TAMBOUR_LINKS__SECRET": "short",
         "TAMBOUR_PORTAL__HOTS": "0.0.0.0",
         "TAMBOUR_CHANNELS__FAX__URL": "http://fax.example",
-        "TAMBOUR_CHANNELS__EMAIL__PORT": "0",
+        "TAMBOUR_CHANNELS__EMAIL__RELAYS__MAIN__PORT": "0",
     }
     del environ["TAMBOUR_DATABASE"]
     found = faults(environ)
@@ -92,8 +92,8 @@ def test_every_fault_is_told_at_once_with_the_name_of_its_variable() -> None:
         "TAMBOUR_LINKS__SECRET",
         "TAMBOUR_PORTAL__HOTS",
         "channels.fax",
-        "TAMBOUR_CHANNELS__EMAIL__PORT",
-        "TAMBOUR_CHANNELS__EMAIL__HOST (channels.email.host)",
+        "TAMBOUR_CHANNELS__EMAIL__RELAYS__MAIN__PORT",
+        "TAMBOUR_CHANNELS__EMAIL__RELAYS__MAIN__HOST (channels.email.relays.main.host)",
     }
     assert found["TAMBOUR_DATABASE (database)"] == "is missing"
     assert "spelling" in found["TAMBOUR_PORTAL__HOTS"]
@@ -161,9 +161,16 @@ def test_variables_of_other_programs_and_of_the_tests_are_none_of_ours() -> None
 
 
 def test_channel_has_the_options_of_its_own_file() -> None:
-    settings = load(None, LEAST | {"TAMBOUR_CHANNELS__EMAIL__HOST": "smtp.example"})
+    settings = load(None, LEAST | {"TAMBOUR_CHANNELS__EMAIL__RELAYS__MAIN__HOST": "smtp.example"})
     assert type(settings.channels["email"]).__name__ == "SmtpOptions"
     assert set(settings.channels) == {"email"}
+
+
+def test_a_list_is_written_in_a_variable_as_in_the_file() -> None:
+    receiver = "TAMBOUR_CHANNELS__WEBHOOK__ACCOUNTS__SIG__"
+    given = {f"{receiver}URL": "https://sig.example/", f"{receiver}SECRET": "whsec_" + "A" * 32}
+    settings = load(None, LEAST | given | {f"{receiver}NETWORKS": '["10.1.0.0/16"]'})
+    assert [str(one) for one in settings.channels["webhook"].accounts["sig"].networks] == ["10.1.0.0/16"]
 
 
 def test_settings_cannot_be_changed() -> None:
