@@ -118,8 +118,8 @@ class Poster:
             raise  # the row stays open
         except PublishError as error:
             other = None
-            if isinstance(error, Permanent) and error.code in ("gone", "fixed"):
-                other = instead(row.step, error.code, whole, form, self._able)
+            if isinstance(error, Permanent):
+                other = instead(row.step, error.code, whole, form, self._able, now=datetime.now(UTC))
             async with transaction(self._pool) as connection:
                 await posts.untaken(connection, *place)
                 if other is not None:

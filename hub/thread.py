@@ -7,6 +7,8 @@ a retraction           delete what is out where the network can; else edit it, o
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from hub.fitting import shortened, split
 from publishers.base import PostForm
@@ -81,8 +83,22 @@ def steps(whole: Publication, form: PostForm, out: Sequence[Live], able: Abiliti
     return [*edits, *answers, *(Step(n, "delete", "", target=one) for n, one in enumerate(surplus, first_free))]
 
 
-def instead(step: Step, code: str | None, whole: Publication, form: PostForm, able: Abilities) -> Step | None:
-    """What to do when the network says that a post is gone, or fixed as it is; None when nothing can be done."""
+REPEATED = "duplicate"
+"""Code of a refusal because the account has said the same words lately: in another announcement, or version."""
+
+
+def instead(
+    step: Step, code: str | None, whole: Publication, form: PostForm, able: Abilities, *, now: datetime
+) -> Step | None:
+    """What to do when the network says that a post is gone, fixed as it is, or a repeat; None when nothing can be done.
+
+    What repeats an older post's words gets the time of day, once.
+    """
+    if step.act == "publish" and code == REPEATED:
+        timed = f"{step.text} · {now.astimezone(ZoneInfo(whole.zone)):%H:%M}"
+        return replace(step, text=timed) if form.fits(timed) and " · " not in step.text[-8:] else None
+    if code not in ("gone", "fixed"):
+        return None
     if step.act == "edit":
         answers = step.target if code == "fixed" and form.threads else None
         return replace(step, act="publish", target=None, answers=answers)

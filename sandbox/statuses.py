@@ -130,7 +130,8 @@ class Statuses:
     def _note(self, offset: int, line: Line) -> None:
         account, outcome, kind = line["account"], line["outcome"], line["kind"]
         if kind == "create" or outcome not in ("accepted", "dropped"):
-            self.tally.record(outcome, account, line.get("text") or "")
+            # the last part of a thread may have the words of another's: not below the same post
+            self.tally.record(outcome, account, line.get("text") or "", line.get("in_reply_to_id") or "")
         else:
             self.tally.record({"edit": "edited", "delete": "deleted"}[kind])
         if outcome not in ("accepted", "dropped"):

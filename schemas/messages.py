@@ -68,7 +68,8 @@ class Publication:
     """All that an announcement says on one social account. The hub makes posts of it, as many as it takes.
 
     ``link`` is the page it leads to, not in ``text``; ``pictures`` are names in the authority's library.
-    ``retracted``: it should never have been said; what is out is taken back where the network can.
+    ``retracted``: it should never have been said; what is out is taken back where the network can. ``zone`` is the
+    authority's time zone.
     """
 
     key: str
@@ -82,6 +83,7 @@ class Publication:
     pictures: tuple[str, ...] = ()
     warning: str | None = None
     retracted: bool = False
+    zone: str = "Europe/Paris"
 
 
 @dataclass(frozen=True, slots=True)

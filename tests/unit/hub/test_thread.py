@@ -1,6 +1,7 @@
 """What a network is told for a version: new posts, edits, answers, deletions."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,7 @@ ONE_POST = PostForm(200)
 BOTH = Abilities(edits=True, deletes=True)
 NEITHER = Abilities(edits=False, deletes=False)
 ONLY_DELETES = Abilities(edits=False, deletes=True)
+NOON = datetime(2026, 11, 24, 11, tzinfo=UTC)
 OUT = (Live("a", "https://x.example/a"), Live("b", None))
 
 
@@ -93,17 +95,17 @@ def test_a_retraction_takes_everything_back_the_head_last() -> None:
 
 
 def test_a_post_that_somebody_removed_is_published_anew() -> None:
-    gone = instead(Step(1, "edit", "Fin.", target="a"), "gone", WHOLE, SHORT_POSTS, BOTH)
+    gone = instead(Step(1, "edit", "Fin.", target="a"), "gone", WHOLE, SHORT_POSTS, BOTH, now=NOON)
     assert gone == Step(1, "publish", "Fin.")
 
 
 def test_a_post_that_can_not_be_changed_any_more_is_answered() -> None:
-    fixed = instead(Step(1, "edit", "Fin.", target="a"), "fixed", WHOLE, SHORT_POSTS, BOTH)
+    fixed = instead(Step(1, "edit", "Fin.", target="a"), "fixed", WHOLE, SHORT_POSTS, BOTH, now=NOON)
     assert fixed == Step(1, "publish", "Fin.", answers="a")
 
 
 def test_a_post_that_can_not_be_taken_back_any_more_is_edited() -> None:
-    step = instead(Step(1, "delete", "", target="a"), "fixed", WHOLE, SHORT_POSTS, BOTH)
+    step = instead(Step(1, "delete", "", target="a"), "fixed", WHOLE, SHORT_POSTS, BOTH, now=NOON)
     assert step is not None and (step.act, step.target) == ("edit", "a") and step.text.startswith("Rue des")
 
 
@@ -129,3 +131,16 @@ def test_what_is_out_follows_from_what_was_done() -> None:
     ]
     assert [one.reference for one in live(rows)] == ["a2"]
     assert [one.reference for one in live(rows[:3])] == ["a2", "b"]
+
+
+def test_words_that_the_account_has_said_lately_get_the_time_of_day_once() -> None:
+    said = Step(2, "publish", "Prévenez vos voisins. (2/2)", answers=PREVIOUS)
+    timed = instead(said, "duplicate", WHOLE, SHORT_POSTS, BOTH, now=NOON)
+    assert timed == replace(said, text="Prévenez vos voisins. (2/2) · 12:00")
+    assert instead(timed, "duplicate", WHOLE, SHORT_POSTS, BOTH, now=NOON) is None
+    assert instead(replace(said, text="x" * 200), "duplicate", WHOLE, SHORT_POSTS, BOTH, now=NOON) is None
+
+
+def test_any_other_refusal_is_final() -> None:
+    assert instead(Step(1, "edit", "Fin.", target="a"), "too_long", WHOLE, SHORT_POSTS, BOTH, now=NOON) is None
+    assert instead(Step(1, "publish", "Fin."), "too_long", WHOLE, SHORT_POSTS, BOTH, now=NOON) is None

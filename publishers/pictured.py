@@ -1,0 +1,19 @@
+"""What tells one set of pictures from another, kept behind the "#" of a reference: to know, when a post is edited,
+whether its pictures are to stay."""
+
+import hashlib
+from collections.abc import Sequence
+
+from schemas.messages import Picture
+
+_LENGTH = 12
+
+
+def pictured(pictures: Sequence[Picture]) -> str:
+    """A short digest of pictures and alt texts, in their order; empty where there are none."""
+    if not pictures:
+        return ""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(hashlib.sha256(picture.content).digest() + hashlib.sha256(picture.alt.encode()).digest())
+    return digest.hexdigest()[:_LENGTH]
