@@ -208,7 +208,7 @@ class Facebook:
             found = await self._twin(message)
             if found:
                 return found
-            raise Permanent("the page's last post has the same words, and is not this one", code="duplicate")
+            raise Permanent(refusal(response, page.name).reason, code="duplicate")
         if not response.is_success:
             raise refusal(response, page.name)
         try:
