@@ -4,6 +4,7 @@ import email
 import html
 import re
 from collections.abc import Iterator
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 
@@ -110,11 +111,15 @@ def _before_original(text: str) -> str:
 
 def subject_of(mail: Message) -> str:
     """The subject, decoded if it can be, at most 500 characters."""
-    raw = str(mail.get("Subject", ""))[:2000]
+    return decoded(str(mail.get("Subject", ""))[:2000])[:500]
+
+
+def decoded(raw: str) -> str:
+    """A header's encoded words (RFC 2047) as text; as it stands when they can't be read."""
     try:
-        return str(make_header(decode_header(raw)))[:500]
-    except (LookupError, ValueError):
-        return raw[:500]
+        return str(make_header(decode_header(raw)))
+    except (LookupError, ValueError, MessageError):
+        return raw
 
 
 def header(mail: Message, name: str) -> str:

@@ -61,9 +61,7 @@ def parse(text: str) -> list[Block]:
 
 
 def _complete(block: Block) -> bool:
-    return "final-recipient" in block and ("action" in block or "status" in block) or (
-        "action" in block and "status" in block
-    )
+    return len({"final-recipient", "action", "status"} & block.keys()) >= 2
 
 
 def _some(block: Block) -> bool:
@@ -94,16 +92,17 @@ def _of_recipient(block: Block, text: str, alone: bool) -> Bounce | None:
     if action in _GOOD or (not action and stated_text.startswith("2")):
         return None
     diagnostic = " ".join(_TYPE.sub("", block.get("diagnostic-code", ""), count=1).split())
-    stated, said = enhanced(stated_text), enhanced(diagnostic)
-    # "5.0.0" is what a server writes that knows no better; the words of the one that refused say more
-    status = said if said is not None and (stated is None or not is_vague(said)) else stated
     named = block.get("final-recipient") or block.get("original-recipient") or block.get("x-actual-recipient") or ""
     address = named.rpartition(";")[2].strip().strip("<>").strip()
     words = diagnostic or _line_about(address, text)
-    verdict = judge(status, words, own=said is not None or (basic_of(words) is None and stated is not None))
-    if verdict.weight <= 1 and alone and (better := prose.most_telling(text)) is not None:
+    stated, said = enhanced(stated_text), enhanced(words)
+    # "5.0.0" is what a server writes that knows no better; the words of the one that refused say more
+    status = said if said is not None and (stated is None or not is_vague(said)) else stated
+    verdict = judge(status, words, own=said is not None or basic_of(words) is None)
+    if verdict.weight <= 1 and alone and action not in _GOES_ON:
         # neither code nor words: the part for people may have the server's own
-        if better.verdict.weight > verdict.weight and (status is None or status[0] == "5" or not better.verdict.dead):
+        better = prose.most_telling(text)
+        if better is not None and better.verdict.weight > verdict.weight:
             verdict, words = better.verdict, words or better.words
             status = better.status if better.status and is_vague(status) else status
     gave_up = action not in _GOES_ON

@@ -89,9 +89,12 @@ def judge(status: str | None, words: str, *, own: bool = True) -> Verdict:
     """The verdict on one refusal. ``own``: the status is of the server that refused, not of the one that reports."""
     words = words[:WORDS_LIMIT]
     basic = basic_of(words)
-    if status in _FULL or (status not in _TOO_BIG and phrases.FULL.search(words)):
+    if status in _FULL or (
+        status not in _TOO_BIG and phrases.FULL.search(words) and not phrases.OUR_QUOTA.search(words)
+    ):
         return Verdict("soft", mailbox=True, weight=4)
-    dead = phrases.DEAD.search(words) is not None and phrases.ABOUT_SENDER.search(words) is None
+    other = phrases.ABOUT_SENDER.search(words) or phrases.NOT_YET_KNOWN.search(words)
+    dead = phrases.DEAD.search(words) is not None and other is None
     if status is not None and status[0] == "4" and not is_vague(status):
         return Verdict("soft", mailbox=not _about_us(status, words), weight=2)
     if basic is not None and basic[0] == "4" and is_vague(status):

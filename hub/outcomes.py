@@ -44,7 +44,17 @@ def record_of(member: Member, outcome: Outcome, given: Circumstances) -> Record 
     if isinstance(outcome, Untried):
         return None
     state, due, reason = _refused(member, outcome, given)
-    return Record(member.recipient_id, attempt, state, given.now, tried=True, code=outcome.code, reason=reason, due=due)
+    return Record(
+        member.recipient_id,
+        attempt,
+        state,
+        given.now,
+        tried=True,
+        code=outcome.code,
+        reason=reason,
+        due=due,
+        address_dead=isinstance(outcome, Permanent) and outcome.address_dead,
+    )
 
 
 def _refused(member: Member, outcome: PublishError, given: Circumstances) -> tuple[State, Due | None, str]:

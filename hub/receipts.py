@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from hub import addresses, bounces
+from hub import addresses, bounces, suppression
 from schemas.deliveries import DeliveryId, State
 from schemas.stop_words import stop_word
 from schemas.webhooks import BadWebhook, SmsInbound, SmsReceipt, parse
@@ -41,7 +41,7 @@ async def _sms(connection: Connection, receipt: KeptReceipt) -> tuple[str, Deliv
         return "ignored", None
     if isinstance(said, SmsInbound):
         return await _answer(connection, said), None
-    attempt = await _attempt(connection, receipt)
+    attempt = await _attempt(connection, receipt, receipt.hint)
     if attempt is None:
         return "unbound", None
     if said.state is None:
@@ -53,41 +53,46 @@ async def _sms(connection: Connection, receipt: KeptReceipt) -> tuple[str, Deliv
 def _words(said: SmsReceipt) -> str:
     return {
         State.DELIVERED: "the handset confirmed it",
-        State.FAILED: "the operator could not deliver it",
+        State.FAILED: said.reason or "the operator could not deliver it",
     }.get(said.state or State.SENT, "the gateway confirmed it")
 
 
 async def _answer(connection: Connection, said: SmsInbound) -> str:
-    """STOP binds the number for every authority that speaks from that sender."""
+    """STOP binds the number for every authority that speaks from that sender: for what that sender is for."""
     wish = stop_word(said.text)
     speakers = await authorities.speaking_as(connection, said.to) if wish else []
-    for authority in speakers:
+    for authority, stream in speakers:
         if wish == "out":
-            await optouts.suppress(connection, authority, "sms", said.sender, "STOP by SMS")
+            await optouts.suppress(connection, authority, "sms", said.sender, "STOP by SMS", stream)
         else:
-            await optouts.restore(connection, authority, "sms", said.sender)
+            await optouts.restore(connection, authority, "sms", said.sender, stream)
     if not speakers:
         return "ignored"
     return "opted_out" if wish == "out" else "opted_in"
 
 
 async def _bounce(connection: Connection, receipt: KeptReceipt) -> tuple[str, DeliveryId | None]:
-    attempt = await _attempt(connection, receipt)
+    attempt = await _attempt(connection, receipt, receipt.hint or bounces.original_key(receipt.body))
     if attempt is None:
         return "unbound", None
     said = bounces.classify(receipt.body)
-    if said is None or said.kind not in ("hard", "soft") or not said.gave_up:
+    returned = said is not None and said.kind in ("hard", "soft") and said.gave_up
+    if said is None or not (returned or said.kind == "complaint"):
         return "ignored", attempt[0]
-    reason = said.diagnostic or "the recipient's mail server sent it back"
-    await _record(connection, receipt, attempt, State.FAILED, code=said.status, reason=reason)
-    return "bound", attempt[0]
+    if returned:
+        # a fact outlives the address it was about
+        reason = bounces.without_addresses(said.diagnostic or "the recipient's mail server sent it back")
+        await _record(connection, receipt, attempt, State.FAILED, code=said.status, reason=reason)
+    if receipt.hint:  # signed; a key read off the returned mail is anybody's to write, and silences nobody
+        await suppression.after_bounce(connection, receipt.channel, attempt[0], said, receipt.received_at)
+    return ("bound" if returned else "opted_out" if receipt.hint else "ignored"), attempt[0]
 
 
-async def _attempt(connection: Connection, receipt: KeptReceipt) -> tuple[DeliveryId, int] | None:
+async def _attempt(connection: Connection, receipt: KeptReceipt, key: str | None) -> tuple[DeliveryId, int] | None:
     """The attempt by our own key when the receipt carries it, else by the provider's reference."""
-    if receipt.hint:
+    if key:
         try:
-            delivery, attempt = addresses.parse_key(receipt.hint)
+            delivery, attempt = addresses.parse_key(key)
         except ValueError:
             log.info("receipt_with_foreign_key", receipt=receipt.id)
         else:

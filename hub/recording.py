@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from hub import suppression
 from store import batches, deliveries
 from store.batches import Claimed
 from store.database import AWAY, Pool, transaction
@@ -71,6 +72,7 @@ class Recorder:
                     await deliveries.record(
                         connection, self._batch.order_id, self._batch.channel, group, may_requeue=ours
                     )
+                    await suppression.after_records(connection, self._batch.order_id, self._batch.channel, group)
                 return
             except AWAY as error:
                 log.warning("recording_waits_for_database", batch=self._batch.id, error=type(error).__name__)

@@ -93,7 +93,7 @@ def _line(
     if channel not in CHANNELS:
         fault(f"the channel {channel!r} is unknown", f"Use one of {', '.join(CHANNELS)}.")
         return None
-    written = _address(channel, address, region)
+    written = address_on(channel, address, region)
     if written is None:
         fault(f"{address!r} is no address of the channel {channel}", "Correct it, or leave the line out.")
     if language not in languages:
@@ -115,7 +115,7 @@ def _line(
     return Line(channel, written, language, () if broadcast else pairs, broadcast)
 
 
-def _address(channel: str, text: str, region: str) -> str | None:
+def address_on(channel: str, text: str, region: str) -> str | None:
     """The address as the channel takes it; None when it is none."""
     match CHANNELS[channel].family:
         case "email":

@@ -17,7 +17,7 @@ from launcher.faults import Fault
 from launcher.home import Home
 from launcher.ports import Ports, setting_of
 from launcher.programs import Program
-from launcher.sandboxed import GATEWAY_SECRETS, sandbox_channels
+from launcher.sandboxed import GATEWAY_SECRETS, sandbox_channels, sms_callbacks
 from launcher.supervisor import Supervisor
 from store.database import connect
 from store.migrations import migrate
@@ -124,6 +124,7 @@ class Stack:
                 *("--inlet-smtp", f"127.0.0.1:{ports.inlet}"),
                 *("--sms-webhook", f"http://127.0.0.1:{ports.portal}/webhooks/sms"),
                 *("--sms-webhook-secret-file", str(webhook)),
+                *sms_callbacks(self.home, ports),
                 *self.sandbox_options,
             ),
             log=self.home.logs / "sandbox.log",

@@ -33,6 +33,7 @@ class Record:
     """One fact about one delivery and what follows from it.
 
     ``tried`` counts a try that reached the provider. An ordinary ``sent`` (no url, no reason) leaves no row of its own.
+    ``address_dead``: the provider says that there is no such address (see hub.suppression).
     """
 
     recipient_id: int
@@ -45,6 +46,7 @@ class Record:
     url: str | None = None
     reference: str | None = None
     due: Due | None = None
+    address_dead: bool = False
 
     @property
     def ordinary(self) -> bool:

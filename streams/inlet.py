@@ -1,4 +1,11 @@
-"""The SMTP inlet: takes what mail servers send back to our envelope senders, and nothing else."""
+"""The SMTP inlet: takes what mail servers send back to our envelope senders, and nothing else.
+
+Mailbox providers send complaints (feedback loops, RFC 5965) to one address that they were given once:
+``fbl@<bounce domain>``. Anybody can write there, so such a mail must prove itself: it has to quote the envelope
+sender of the mail that it is about (Original-Mail-From, or Return-Path and the like in the returned headers),
+which bears our signature and has been seen only by whoever had that mail. Its Message-ID would find the delivery
+and prove nothing.
+"""
 
 import asyncio
 from typing import Any
@@ -8,6 +15,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from mode import Service
 
 from hub.addresses import Signer
+from hub.bounces import signed_key
 from hub.settings import InletSettings
 from store import receipts
 from store.database import AWAY, Pool
@@ -20,14 +28,15 @@ _MAX_BYTES = 2_000_000
 class _Door:
     """aiosmtpd handler: only addresses that we signed come in, and only what is stored is accepted."""
 
-    def __init__(self, pool: Pool, signer: Signer) -> None:
+    def __init__(self, pool: Pool, signer: Signer, feedback: str) -> None:
         self._pool = pool
         self._signer = signer
+        self._feedback = feedback
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if self._signer.bounced_key(address) is None:
+        if self._signer.bounced_key(address) is None and address.lower() != self._feedback:
             return "550 5.1.1 No such mailbox here"
         if envelope.rcpt_tos:
             return "452 4.5.3 One recipient at a time, please"
@@ -35,8 +44,11 @@ class _Door:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        key = self._signer.bounced_key(envelope.rcpt_tos[0])
         body = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
+        key = self._signer.bounced_key(envelope.rcpt_tos[0]) or signed_key(body, self._signer)
+        if key is None:
+            log.info("feedback_refused", size=len(body))
+            return "550 5.7.1 This report quotes no envelope sender of ours"
         try:
             async with self._pool.acquire() as connection:
                 kept = await receipts.keep(
@@ -50,13 +62,20 @@ class _Door:
 
 
 class Inlet(Service):
-    """Listens for bounces."""
+    """Listens for bounces, and for complaints at ``fbl@`` the bounce domain."""
 
-    def __init__(self, pool: Pool, settings: InletSettings, signer: Signer, **options: Any) -> None:
+    def __init__(self, pool: Pool, settings: InletSettings, signer: Signer, bounce_domain: str, **options: Any) -> None:
         super().__init__(**options)
         self._settings = settings
-        self._door = _Door(pool, signer)
+        self._door = _Door(pool, signer, f"fbl@{bounce_domain.lower()}")
         self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once started: of use when the settings left the choice to the system (0)."""
+        assert self._server is not None  # started
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
 
     async def on_start(self) -> None:
         """Bind the port. OSError ends the worker: without the inlet, bounces would be lost in silence."""

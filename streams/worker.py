@@ -83,7 +83,7 @@ def _core(app: App, pool: Pool, dsn: str, settings: Settings) -> None:
         Relay(pool, dsn, settings.kafka),
         Dispatcher(pool, dsn, settings.delivery.depth),
         Clock(pool, dsn, batch_size=settings.delivery.batch_size),
-        Inlet(pool, settings.inlet, signer),
+        Inlet(pool, settings.inlet, signer, settings.links.bounce_domain),
     ]
     for service in services:
         app.service(service)

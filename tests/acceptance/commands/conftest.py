@@ -11,13 +11,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from launcher.commands import announce, authority, deadletters, doctor, emit, holds, rules, track
+from launcher.commands import announce, authority, deadletters, doctor, emit, holds, optouts, rules, track
 from launcher.faults import Fault
 from launcher.seed import seed
 from store.database import Connection, connect
 
 app = typer.Typer(pretty_exceptions_enable=False)
-for module in (announce, authority, deadletters, doctor, emit, holds, rules, track):
+for module in (announce, authority, deadletters, doctor, emit, holds, optouts, rules, track):
     module.register(app)
 
 

@@ -1,6 +1,7 @@
 """An officer's notice: checked, scheduled once, cancelled, asked about; as the officer types it."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -270,3 +271,39 @@ async def test_track_says_that_a_notice_waits(command: Command, notice: Path) ->
     ran = await command("track", told["event"])
     assert ran.code == 3
     assert "it is scheduled" in ran.err
+
+
+GATEWAY = {
+    "TAMBOUR_CHANNELS__SMS__GATEWAYS__MAIN__URL": "https://sms.example/api",
+    "TAMBOUR_CHANNELS__SMS__GATEWAYS__MAIN__TOKEN": "t",
+    "TAMBOUR_CHANNELS__SMS__GATEWAYS__MAIN__WEBHOOK_SECRET": "x" * 24,
+    "TAMBOUR_CHANNELS__SMS__GATEWAYS__MAIN__PRICE_PER_SEGMENT": "0.052",
+}
+
+
+async def test_announce_shows_what_the_sms_cost_and_what_is_written_plainly(
+    command: Command, connection: Connection, tmp_path: Path
+) -> None:
+    path = written(tmp_path, 'channels = ["sms"]', **{"Marché des artisans": "Façades en travaux, marché déplacé"})
+    told = (await command("announce", path, "--check", "--json", **GATEWAY)).json
+    text, *others = told["sms"]["texts"]
+    assert text["language"] == "fr" and text["recipients"] > 0
+    assert told["channels"]["sms"] == sum(one["recipients"] for one in told["sms"]["texts"])
+    assert "Facades en travaux, marché déplacé" in text["text"]
+    assert text["changed"] == {"ç": "c"} and text["alphabet"] == "GSM-7"
+    assert text["segments"] < text["segments_as_written"]
+    assert told["sms"]["segments"] == sum(one["segments"] * one["recipients"] for one in (text, *others))
+    assert Decimal(told["sms"]["cost"]) == told["sms"]["segments"] * Decimal("0.052")
+    assert told["sms"]["currency"] == "EUR"
+    shown = (await command("announce", path, "--check", **GATEWAY)).out
+    for words in ("GSM-7", "writes ç as c", "which saves", "segments in all, at most", "EUR"):
+        assert words in shown
+
+
+async def test_without_a_price_the_segments_are_told_and_without_sms_nothing(
+    command: Command, connection: Connection, tmp_path: Path
+) -> None:
+    ran = await command("announce", written(tmp_path, 'channels = ["sms"]'), "--check")
+    assert "segments in all" in ran.out and "EUR" not in ran.out
+    told = (await command("announce", written(tmp_path, 'channels = ["email"]'), "--check", "--json")).json
+    assert told["sms"] is None

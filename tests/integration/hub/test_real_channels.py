@@ -3,16 +3,20 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from email import message_from_bytes
 
 import httpx
 import pytest
 
+from hub.pictures import taken_in
 from publishers.registry import CHANNELS
-from store import receipts, recipients
+from store import pictures, receipts, recipients
 from store.database import transaction
+from store.pictures import Entry
 from store.recipients import Subscriber
 from tests.contract.conftest import Sandbox, running_sandbox
 from tests.integration.hub.town import Town, message, notice
+from tests.unit.hub.test_pictures import photograph
 
 pytestmark = pytest.mark.integration
 
@@ -114,3 +118,24 @@ async def test_two_workers_on_one_town_send_each_mail_once(connected: Town, sand
     await settle(connected)
     counts = Counter(line["recipient"] for line in sandbox.journal("email") if line.get("outcome") == "accepted")
     assert {counts[address] for address in addresses} == {1}
+
+
+async def test_mail_shows_the_logo_and_the_pictures_of_its_notice(connected: Town, sandbox: Sandbox) -> None:
+    taken = taken_in(photograph())
+    async with transaction(connected.pool) as connection:
+        for name in ("blason", "plan"):
+            alt = {"fr": f"Image : {name}"}
+            entry = Entry(name, taken.content, taken.media_type, taken.width, taken.height, alt, "Photo Ville")
+            await pictures.save(connection, 1, entry)
+    await connected.do("""UPDATE authority SET identity = identity || '{"logo": "blason"}' WHERE id = 1""")
+    await live_at(connected, "email", ["lectrice@courriel.example"])
+    await connected.announce(pictures=["plan"], matter="en images")
+    await settle(connected)
+    assert await connected.states() == {"sent": 1}
+    [line] = [line for line in sandbox.journal("email") if line["recipient"] == "lectrice@courriel.example"]
+    mail = message_from_bytes((sandbox.home / "journal" / "email.content").read_bytes()[line["content_at"] :])
+    images = [part for part in mail.walk() if part.get_content_maintype() == "image"]
+    assert {part["Content-ID"].strip("<>").partition("@")[0] for part in images[:2]} == {"blason", "plan"}
+    [page] = [part for part in mail.walk() if part.get_content_type() == "text/html"][:1]
+    html = page.get_payload(decode=True).decode()
+    assert 'alt="Image : plan"' in html.replace("\u00a0", " ") and "Photo Ville" in html

@@ -44,7 +44,7 @@ def settings(dsn: str, **portal: Any) -> Settings:
     """Settings of a portal over that database, with an SMS gateway set up."""
     from publishers.registry import CHANNELS
 
-    sms = CHANNELS["sms"].options_type()
+    sms, secret = CHANNELS["sms"].options_type(), WEBHOOK_SECRET
     return Settings.model_validate(
         {
             "database": SecretStr(dsn),
@@ -57,7 +57,7 @@ def settings(dsn: str, **portal: Any) -> Settings:
             "portal": portal,
             "channels": {
                 "sms": sms.model_validate(
-                    {"url": "http://127.0.0.1:9/", "token": "t", "webhook_secret": WEBHOOK_SECRET}
+                    {"gateways": {"main": {"url": "http://127.0.0.1:9/", "token": "t", "webhook_secret": secret}}}
                 )
             },
         }

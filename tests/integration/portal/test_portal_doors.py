@@ -32,7 +32,7 @@ async def test_a_signed_receipt_is_committed_before_it_is_acknowledged(
     assert answer.status_code == 204
     row = await connection.fetchrow("SELECT * FROM receipt")
     assert row is not None
-    assert (row["channel"], row["kind"], row["hint"], row["reference"]) == ("sms", "receipt", "2-28.1", "gw-1")
+    assert (row["channel"], row["kind"], row["hint"], row["reference"]) == ("sms", "receipt", "2-28.1", "main:gw-1")
     assert row["body"] == RECEIPT
     assert await connection.fetchval("SELECT count(*) FROM outbox WHERE topic = 'tambour.receipts'") == 1
     again = await client.post("/webhooks/sms", content=RECEIPT, headers=_signed(RECEIPT))

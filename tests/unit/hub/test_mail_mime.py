@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.mail_mime import BadSlot, Headers, MailSlots, MailTemplate, Placeholders, compose
+from hub.mail_mime import BadSlot, Headers, InlineImage, MailSlots, MailTemplate, Placeholders, compose
 
 pytestmark = pytest.mark.unit
 
@@ -131,7 +131,13 @@ def test_headers_are_those_a_bulk_sender_needs() -> None:
         ("recipient", "marie@example.org, luc@example.org"),
         ("recipient", "<marie@example.org>"),
         ("recipient", "marie..m@example.org"),
-        ("recipient", "hélène@example.org"),
+        ("recipient", "hél ène@example.org"),
+        ("recipient", "hél\u202eène@example.org"),
+        ("recipient", "hél\u00a0ène@example.org"),
+        ("recipient", "hél\u2028ène@example.org"),
+        ("recipient", "marie@-é-.example"),
+        ("recipient", "marie@é" + "é" * 70 + ".example"),
+        ("recipient", f"{'é' * 33}@example.org"),
         ("recipient", "m@-example.org"),
         ("recipient", f"{'m' * 65}@example.org"),
         ("recipient", f"m@{'a.' * 130}org"),
@@ -153,6 +159,98 @@ def test_a_value_that_could_break_a_header_is_refused(field: str, value: str) ->
         MailSlots(**{**slots, field: value})
     assert caught.value.slot == field
     assert caught.value.value == value
+
+
+@pytest.mark.parametrize("recipient", ["accueil@mairie-évry.example", "accueil@MAIRIE-ÉVRY.example"])
+def test_international_domain_stands_in_the_header_as_a_labels_and_in_the_text_as_it_is_written(recipient: str) -> None:
+    content = mail("{url}\n{to}\n").splice(MailSlots(recipient, SLOTS.message_id, SLOTS.unsubscribe_url))
+    message = read(content)
+    assert content.isascii()
+    assert message["To"] == "accueil@xn--mairie-vry-h7a.example"
+    assert recipient in body(message, "plain") and recipient in body(message, "html")
+
+
+def test_letters_beyond_ascii_before_the_at_make_a_mail_for_smtputf8() -> None:
+    slots = MailSlots("hélène@mairie-évry.example", SLOTS.message_id, SLOTS.unsubscribe_url)
+    content = mail("{url}\n{to}\n").splice(slots)
+    head, _, rest = content.partition(b"\r\n\r\n")
+    assert "\r\nTo: hélène@xn--mairie-vry-h7a.example\r\n".encode() in head
+    assert head.replace("hélène".encode(), b"").isascii() and rest.isascii()
+    assert "hélène@mairie-évry.example" in body(read(content), "plain")
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 3
+LOGO = InlineImage("logo", PNG, "image/png")
+PHOTO = InlineImage("photo-1@valmerande.example", b"\xff\xd8" + b"%b %s" * 40, "image/jpeg")
+ILLUSTRATED = (
+    '<p>é <a href="{url}">x</a> {to} <img src="cid:logo" alt="Blason"> '
+    '<img src="cid:photo-1@valmerande.example" alt="Le quai Vauclair"></p>\n'
+)
+
+
+def illustrated(page: str, *images: InlineImage) -> MailTemplate:
+    holes = Placeholders.fresh()
+    page = page.replace("{url}", holes.unsubscribe_url).replace("{to}", holes.recipient)
+    return compose(HEADERS, f"à {holes.unsubscribe_url}\n", page, holes, images)
+
+
+def test_images_travel_beside_the_page_that_shows_them_and_the_text_stays_apart() -> None:
+    content = illustrated(ILLUSTRATED, LOGO, PHOTO).splice(SLOTS)
+    message = read(content)
+    assert message.get_content_type() == "multipart/alternative"
+    plain, related = message.iter_parts()
+    assert (plain.get_content_type(), related.get_content_type()) == ("text/plain", "multipart/related")
+    assert related.get_param("type") == "text/html"
+    page, logo, photo = related.iter_parts()
+    assert page.get_content_type() == "text/html" and SLOTS.unsubscribe_url in page.get_content()
+    for part, image, name in ((logo, LOGO, "logo.png"), (photo, PHOTO, "photo-1.jpg")):
+        assert part["Content-ID"] == f"<{image.cid}>"
+        assert part.get_content_type() == image.media_type
+        assert part.get_content_disposition() == "inline" and part.get_filename() == name
+        assert part.get_content() == image.content
+        assert not part.defects
+    assert not message.defects and not related.defects
+    assert content.isascii() and max(map(len, content.partition(b"\r\n\r\n")[2].split(b"\r\n"))) <= 76
+    assert b"\n" not in content.replace(b"\r\n", b"")
+
+
+def test_mail_without_images_is_as_it_was() -> None:
+    plain = '<p>é <a href="{url}">x</a></p>\n'
+    assert b"multipart/related" not in illustrated(plain).splice(SLOTS)
+
+
+@pytest.mark.parametrize(
+    ("page", "images", "words"),
+    [
+        (ILLUSTRATED, [LOGO], "does not carry the image photo-1@valmerande.example"),
+        ('<a href="{url}">x</a>', [LOGO], "does not show the image logo"),
+        (ILLUSTRATED, [LOGO, PHOTO, LOGO], "two images have the same content id"),
+        (
+            '<a href="{url}"><img src="cid:x">x</a>',
+            [InlineImage("x", b"x" * 1_000_001, "image/png")],
+            "too large together",
+        ),
+    ],
+)
+def test_images_and_page_must_agree(page: str, images: list[InlineImage], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        illustrated(page, *images)
+
+
+@pytest.mark.parametrize(
+    ("cid", "content", "media_type"),
+    [
+        ("", PNG, "image/png"),
+        ("a b", PNG, "image/png"),
+        ("a>\r\nX: y", PNG, "image/png"),
+        ("logo", PNG, "image/svg+xml"),
+        ("logo", PNG, "image/png; x"),
+        ("logo", b"", "image/png"),
+    ],
+)
+def test_image_that_a_mail_can_not_carry_is_refused(cid: str, content: bytes, media_type: str) -> None:
+    with pytest.raises(ValueError, match="image"):
+        InlineImage(cid, content, media_type)
 
 
 def test_a_subject_with_a_line_end_is_refused() -> None:

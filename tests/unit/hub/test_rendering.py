@@ -16,7 +16,7 @@ import pytest
 
 from hub.rendering import TEMPLATES, Fault, MailSlots, Renderer, TemplateError
 from hub.rendering.check import examples_of
-from publishers.sms_text import segments
+from publishers.sms_text import measure
 from schemas.announcements import Action, Content
 from schemas.authorities import Identity
 from schemas.events import TYPES, template_of
@@ -279,8 +279,8 @@ def test_a_markdown_link_without_words_shows_its_address() -> None:
 def test_sms_says_who_speaks_fits_two_gsm_segments_and_how_to_stop(content: Content, language: str) -> None:
     text = RENDERER.text(content, IDENTITY, language)
     assert text.startswith("Valmerande")
-    assert segments(text).encoding.startswith("GSM")
-    assert segments(text).count <= 2
+    assert measure(text).alphabet == "GSM-7"
+    assert measure(text).segments <= 2
     assert "STOP" in text
     assert "\n" not in text and "  " not in text and "None" not in text
 

@@ -177,3 +177,47 @@ def test_settings_cannot_be_changed() -> None:
     settings: Settings = load(None, LEAST)
     with pytest.raises(ValueError, match="frozen"):
         settings.portal = settings.portal  # type: ignore[misc]
+
+
+MAIN = {
+    "TAMBOUR_CHANNELS__SMS__GATEWAYS__MAIN__URL": "https://sms.example/api",
+    "TAMBOUR_CHANNELS__SMS__GATEWAYS__MAIN__TOKEN": "t",
+    "TAMBOUR_CHANNELS__SMS__GATEWAYS__MAIN__WEBHOOK_SECRET": "x" * 24,
+}
+
+
+def test_sms_gateways_of_several_kinds_come_from_the_file_and_from_variables(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("a consumer key\n")
+    path = written(
+        tmp_path,
+        FILE
+        + f"""
+[channels.sms.gateways.ovh]
+kind = "ovh"
+weight = 0
+price_per_segment = "0.055"
+service_name = "sms-vm96001-1"
+application_key = "application"
+application_secret = "application-secret"
+consumer_key_file = "{tmp_path / "key"}"
+receipt_token = "{"t" * 32}"
+""",
+    )
+    gateways = load(path, MAIN).channels["sms"].gateways
+    assert {name: (one.kind, one.weight) for name, one in gateways.items()} == {"main": ("http", 1), "ovh": ("ovh", 0)}
+    assert gateways["ovh"].consumer_key.get_secret_value() == "a consumer key"
+    assert "0.055" in str(gateways["ovh"].price_per_segment)
+
+
+def test_faults_of_sms_gateways_name_the_variable_and_what_is_wrong() -> None:
+    second = "TAMBOUR_CHANNELS__SMS__GATEWAYS__SECOND__"
+    told = faults(
+        LEAST
+        | MAIN
+        | {f"{second}KIND": "twilio", f"{second}ACCOUNT_SID": "AC1", "TAMBOUR_CHANNELS__SMS__URL": "https://x"}
+    )
+    assert "should match pattern" in told[f"{second}ACCOUNT_SID"]
+    assert told[f"{second}API_SECRET (channels.sms.gateways.second.api_secret)"] == "is missing"
+    assert "check the spelling" in told["TAMBOUR_CHANNELS__SMS__URL"], "the gateway's settings have moved"
+    told = faults(LEAST | MAIN | {f"{second}KIND": "pigeon"})
+    assert "there is no kind 'pigeon' of gateway; there are http, ovh, twilio, smpp" in " ".join(told.values())
