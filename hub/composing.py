@@ -3,22 +3,30 @@
 Rendering happens once for each version, channel and language; a recipient then costs a splice.
 """
 
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hub import addresses
+from hub import addresses, calls, pictures
 from hub.addresses import Signer
-from hub.rendering import BadSlot, MailSlots, Renderer
+from hub.mail_mime import InlineImage
+from hub.rendering import BadSlot, MailSlots, Renderer, Shown
 from hub.settings import LinkSettings
-from publishers.base import Permanent
+from publishers.base import Permanent, PostForm
 from publishers.registry import CHANNELS
 from schemas.announcements import Content
 from schemas.deliveries import DeliveryId, attempt_of
-from schemas.messages import Mail, Message, Publication, Text
+from schemas.messages import Call, Mail, Message, Publication, Text
 from store.authorities import Authority
 from store.batches import Member
+from store.pictures import Entry
 
+PICTURE = PostForm(characters=0, picture_octets=60_000, picture_side=600)
+"""How large a picture in a mail is: it goes to everybody, over whatever line they have."""
+LOGO = PostForm(characters=0, picture_octets=12_000, picture_side=240)
+TOKEN_LENGTH = 25
+"""Of the last part of a link to leave, at most, up to four milliard recipients: what an SMS keeps free for it."""
 _KEPT = 256  # renderings: some kilobytes each
 
 Maker = Callable[[Member, str], Message]
@@ -35,6 +43,9 @@ class Subject:
     channel: str
     content: Content
     authority: Authority
+    logo: Entry | None = None
+    pictures: tuple[Entry, ...] = ()
+    """What a mail shows; posts fetch theirs when they are made."""
 
 
 class Composer:
@@ -46,7 +57,7 @@ class Composer:
         self._public_url = str(links.public_url).rstrip("/")
         self._bounce_domain = links.bounce_domain
         self._makers: OrderedDict[tuple[int, int, str, str], Maker] = OrderedDict()
-        self._of_family = {"email": self._mail, "sms": self._text, "social": self._post}
+        self._of_family = {"email": self._mail, "sms": self._text, "social": self._post, "webhook": self._call}
 
     def compose(self, subject: Subject, member: Member) -> Message:
         """The member's message. Raises Permanent for an address that can't be used, TemplateError for a template."""
@@ -63,7 +74,14 @@ class Composer:
     def _mail(self, subject: Subject, language: str) -> Maker:
         identity = subject.authority.identity
         domain = identity.mail_from.rpartition("@")[2]
-        template = self._renderer.mail(subject.content, identity, language, zone=subject.authority.time_zone)
+        template = self._renderer.mail(
+            subject.content,
+            identity,
+            language,
+            zone=subject.authority.time_zone,
+            logo=_shown(subject.logo, LOGO, language) if subject.logo else None,
+            pictures=[_shown(entry, PICTURE, language) for entry in subject.pictures],
+        )
 
         def make(member: Member, key: str) -> Mail:
             address = member.address or ""
@@ -81,8 +99,17 @@ class Composer:
 
     def _text(self, subject: Subject, language: str) -> Maker:
         identity, expires = subject.authority.identity, subject.content.expires
-        text = self._renderer.text(subject.content, identity, language, zone=subject.authority.time_zone)
-        return lambda member, key: Text(key, identity.sms_sender, member.address or "", text, expires)
+        sender, mark = identity.sms_sender_for(subject.content.lane), secrets.token_hex(13)[:TOKEN_LENGTH]
+        leave, zone = f"{self._public_url}/u/{mark}", subject.authority.time_zone
+        text = self._renderer.text(subject.content, identity, language, leave=leave, zone=zone)
+        if mark not in text:  # who can answer STOP needs no link
+            return lambda member, key: Text(key, sender, member.address or "", text, expires)
+
+        def make(member: Member, key: str) -> Text:
+            token = self._signer.unsubscribe_token(member.recipient_id)
+            return Text(key, sender, member.address or "", text.replace(mark, token), expires)
+
+        return make
 
     def _post(self, subject: Subject, language: str) -> Maker:
         identity, content = subject.authority.identity, subject.content
@@ -102,7 +129,17 @@ class Composer:
             pictures=tuple(content.data.get("pictures") or ()),
             warning=warning,
             retracted=content.retracted,
+            zone=subject.authority.time_zone,
         )
+
+    def _call(self, subject: Subject, language: str) -> Maker:
+        data = calls.told(subject.content, subject.authority, subject.announcement_id, subject.version, self._renderer)
+        return lambda member, key: Call(key, member.address or "", calls.body_of(data, key))
+
+
+def _shown(entry: Entry, form: PostForm, language: str) -> Shown:
+    picture = pictures.prepared(entry, form, language)
+    return Shown(InlineImage(entry.name, picture.content, picture.media_type), picture.alt, entry.rights)
 
 
 def key_of(order_id: int, member: Member) -> str:

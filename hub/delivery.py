@@ -1,6 +1,7 @@
 """Delivery of a batch: claim it, with what is known of its members, and take a turn at it (hub.turn)."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,9 +16,9 @@ from hub.turn import Turn, boot_clock
 from publishers.base import Publisher
 from publishers.registry import CHANNELS, open_publisher
 from schemas.deliveries import State
-from store import announcements, authorities, batches, deliveries
+from store import announcements, authorities, batches, deliveries, pictures
 from store.batches import Claimed
-from store.database import Pool, transaction
+from store.database import Connection, Pool, transaction
 
 log = structlog.get_logger()
 
@@ -57,14 +58,7 @@ class Deliverer:
             unknown = [one.recipient_id for one in (*batch.members, *batch.unclear) if one.state is State.UNKNOWN]
             unknown += [one.recipient_id for one in batch.unclear]
             counts = await deliveries.unknowns(connection, batch.order_id, unknown) if unknown else {}
-            subject = Subject(
-                batch.announcement_id,
-                batch.version,
-                batch.order_id,
-                batch.channel,
-                await announcements.content(connection, batch.announcement_id, batch.version),
-                await authorities.get(connection, batch.authority_id),
-            )
+            subject = await _subject(connection, batch)
         if batch.channel not in self._channels:
             await self._wait_for_settings(batch)
             return
@@ -108,3 +102,16 @@ class Deliverer:
         """Give the providers' connections back."""
         for publisher in self._publishers.values():
             await publisher.aclose()
+
+
+async def _subject(connection: Connection, batch: Claimed) -> Subject:
+    content = await announcements.content(connection, batch.announcement_id, batch.version)
+    authority = await authorities.get(connection, batch.authority_id)
+    plain = Subject(batch.announcement_id, batch.version, batch.order_id, batch.channel, content, authority)
+    if CHANNELS[batch.channel].family != "email":
+        return plain
+    logo = [authority.identity.logo] if authority.identity.logo else []
+    named = content.data.get("pictures") or []
+    found = {entry.name: entry for entry in await pictures.load(connection, authority.id, [*logo, *named])}
+    shown = tuple(found[name] for name in named if name in found and name not in logo)
+    return replace(plain, logo=found.get(authority.identity.logo or ""), pictures=shown)

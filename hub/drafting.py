@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from hub import estimate
+from hub.estimate import SmsEstimate, Tariff
 from hub.intake import known_to
+from hub.rendering import TemplateError
 from hub.routing import Announce, Audience, NothingToEnd, Superseded, Told, plan, route_of, unknown_codes
 from hub.rules import RulesInvalid, parse_rules
 from hub.scheduling import Repeated, Skipped, instant
@@ -39,6 +42,8 @@ class Draft:
     rule_line: int
     reach: Mapping[str, int]
     restricted: bool
+    sms: SmsEstimate | None = None
+    """What its SMS cost; None when it goes out on other channels only."""
 
 
 class DraftInvalid(ValueError):
@@ -49,9 +54,17 @@ class DraftInvalid(ValueError):
         self.faults = faults
 
 
-async def check(connection: Connection, fields: Mapping[str, Any], *, due_at: datetime) -> Draft:
+async def check(
+    connection: Connection,
+    fields: Mapping[str, Any],
+    *,
+    due_at: datetime,
+    tariff: Tariff | None = None,
+    public_url: str | None = None,
+) -> Draft:
     """The draft of a notice that goes out at ``due_at``. Raises DraftInvalid with every fault.
 
+    ``tariff`` and ``public_url`` are for the estimate of its SMS (hub.estimate).
     Call in a transaction: what it reads of the matter stays true until the notice is kept.
     """
     code = fields.get("authority")
@@ -79,7 +92,8 @@ async def check(connection: Connection, fields: Mapping[str, Any], *, due_at: da
         faults.append(Fault("expires", reason, "Give the moment when there is nothing left to tell."))
     if data is None or faults:
         raise DraftInvalid(tuple(faults))
-    return await _planned(connection, authority, data, due_at)
+    draft = await _planned(connection, authority, data, due_at)
+    return await _with_sms(connection, draft, tariff, public_url)
 
 
 def completed(fields: Mapping[str, Any], zone: str, due_at: datetime) -> tuple[dict[str, Any], tuple[Fault, ...]]:
@@ -220,4 +234,20 @@ async def _told(connection: Connection, authority: Authority, data: Notice, due_
 async def _reach(connection: Connection, authority: Authority, channel: str, content: Content) -> int:
     if CHANNELS[channel].broadcast:
         return await audience.count_accounts(connection, authority.id, channel)
-    return await audience.count_matches(connection, authority.id, channel, content.themes, content.areas)
+    return sum((await _people(connection, authority, channel, content)).values())
+
+
+async def _people(connection: Connection, authority: Authority, channel: str, content: Content) -> dict[str, int]:
+    return await audience.count_matches(connection, authority.id, channel, content.themes, content.areas, content.lane)
+
+
+async def _with_sms(connection: Connection, draft: Draft, tariff: Tariff | None, public_url: str | None) -> Draft:
+    if "sms" not in draft.content.channels:
+        return draft
+    people = await _people(connection, draft.authority, "sms", draft.content)
+    try:
+        found = estimate.sms(draft.content, draft.authority, people, tariff=tariff, public_url=public_url)
+    except TemplateError as error:
+        reason = f"can't be written: {error}"
+        raise DraftInvalid((Fault("template", reason, "Mend the template it names."),)) from error
+    return replace(draft, sms=found)

@@ -29,9 +29,8 @@ _NOT_OURS = (
     "TAMBOUR_PORT_",
 )  # tests, and the ports of what we embed
 _SECRETS = {"database", "password", "secret", "token", "webhook_secret", "officer_token"}
-_SECRETS |= {"app_password", "app_secret", "consumer_secret", "access_token", "access_token_secret"}  # networks
+_SECRETS |= {"url", "app_password", "app_secret", "consumer_secret", "access_token", "access_token_secret"}  # networks
 _SECRETS |= {"application_secret", "consumer_key", "receipt_token", "api_secret", "auth_token"}  # SMS gateways
-_SECRETS |= {"app_secret"}  # Facebook
 
 
 class _Frozen(BaseModel):

@@ -57,6 +57,8 @@ def live(rows: Sequence[Row]) -> list[Live]:
 def texts(whole: Publication, form: PostForm) -> list[str]:
     """The posts' texts, each within the form. Raises CannotFit."""
     link = whole.link if form.links else None
+    if whole.warning:  # it counts with the text
+        form = replace(form, characters=form.characters - form.count(whole.warning))
     text = whole.text if form.links else _without_links(whole.text)
     if not form.threads:
         return [shortened(text, link or "", form.fits)]
@@ -92,6 +94,8 @@ def instead(
 ) -> Step | None:
     """What to do when the network says that a post is gone, fixed as it is, or a repeat; None when nothing can be done.
 
+    What answers a post that somebody removed is published alone.
+
     What repeats an older post's words gets the time of day, once.
     """
     if step.act == "publish" and code == REPEATED:
@@ -99,6 +103,8 @@ def instead(
         return replace(step, text=timed) if form.fits(timed) and " · " not in step.text[-8:] else None
     if code not in ("gone", "fixed"):
         return None
+    if step.act == "publish":  # what it answers is gone: it stands alone
+        return replace(step, answers=None) if step.answers else None
     if step.act == "edit":
         answers = step.target if code == "fixed" and form.threads else None
         return replace(step, act="publish", target=None, answers=answers)

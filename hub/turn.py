@@ -25,8 +25,18 @@ from hub.outcomes import Circumstances
 from hub.recording import Recorder
 from hub.rendering import TemplateError
 from hub.settings import DeliverySettings
-from hub.unclear import Step, on_its_turn
-from publishers.base import LooksUp, Outcome, Permanent, Publisher, PublishError, Receipt, Transient
+from hub.unclear import Step, on_its_turn, resolve_after
+from publishers.base import (
+    CANNOT_SAY,
+    Finds,
+    LooksUp,
+    Outcome,
+    Permanent,
+    Publisher,
+    PublishError,
+    Receipt,
+    Transient,
+)
 from schemas.deliveries import State, attempt_of, standing
 from schemas.messages import Message
 from store import batches
@@ -210,12 +220,22 @@ class Turn:
             return False
         step = on_its_turn(given.rule, times=given.unknowns, lane=given.lane, can_look_up=given.can_look_up)
         if step is Step.LOOK_UP:
-            assert isinstance(self.publisher, LooksUp)  # or the step would be another
-            key = key_of(self.batch.order_id, member)
-            return await self._never_seen(member, self.publisher.look_up(key, member.address or ""))
+            return await self._never_seen(member, self._asked(member))
         if step is Step.OFFICER:
             self.recorder.add(outcomes.ask_officer(member, given))
         return step is Step.SEND
+
+    async def _asked(self, member: Member) -> Receipt | None:
+        """What the provider says of the member's message: by its key, then by its words where it can be searched."""
+        assert isinstance(self.publisher, LooksUp)  # or the step would be another
+        found = await self.publisher.look_up(key_of(self.batch.order_id, member), member.address or "")
+        if found is not None or not isinstance(self.publisher, Finds):
+            return found
+        try:
+            message = self.composer.compose(self.subject, member)
+        except (Permanent, TemplateError):
+            return None  # sending says what is wrong with it
+        return await self.publisher.find(message, self.unclear(member).since)
 
     async def _never_seen(self, member: Member, question: Awaitable[Receipt | None]) -> bool:
         """The provider's answer; True when it has never seen the message, so that sending it repeats nothing."""
@@ -225,12 +245,37 @@ class Turn:
             self.recorder.add(outcomes.ask_officer(member, self.given(member)))  # it can never be asked
             return False
         except PublishError as error:
-            attempt, at = attempt_of(member.standing), self.now()
-            due = Due("resolve", min(at + timedelta(minutes=1), self.batch.expires))
-            self.recorder.add(
-                Record(member.recipient_id, attempt, State.UNKNOWN, at, code=error.code, reason=error.reason, due=due)
-            )
+            if error.code == CANNOT_SAY:
+                return self._without_asking(member, error)
+            self._wait(member, error, self.now() + timedelta(minutes=1))
             return False
         if found is not None:
             self._report(member, found)
         return found is None
+
+    def _without_asking(self, member: Member, error: PublishError) -> bool:
+        """Whether to send again what nobody can be asked about: as if the channel could not be asked at all."""
+        given = self.given(member)
+        told_by = self.unclear(member).since + resolve_after(given.lane)
+        if given.now < told_by:
+            self._wait(member, error, told_by)
+            return False
+        step = on_its_turn(given.rule, times=given.unknowns, lane=given.lane, can_look_up=False)
+        if step is Step.OFFICER:
+            self.recorder.add(outcomes.ask_officer(member, given))
+        return step is Step.SEND
+
+    def _wait(self, member: Member, error: PublishError, until: datetime) -> None:
+        due = Due("resolve", min(until, self.batch.expires))
+        attempt = attempt_of(member.standing)
+        self.recorder.add(
+            Record(
+                member.recipient_id,
+                attempt,
+                State.UNKNOWN,
+                self.now(),
+                code=error.code,
+                reason=error.reason,
+                due=due,
+            )
+        )

@@ -23,6 +23,11 @@ LOOK_UP_URGENT_AFTER = timedelta(seconds=5)
 """The same in the urgent lane."""
 
 
+def resolve_after(lane: Lane) -> timedelta:
+    """How long a receipt is waited for in that lane."""
+    return RESOLVE_URGENT_AFTER if lane is Lane.URGENT else RESOLVE_AFTER
+
+
 class Step(Enum):
     """What comes next."""
 
@@ -42,7 +47,7 @@ class Next:
 
 def after_unknown(rule: Unclear, *, times: int, lane: Lane, can_look_up: bool) -> Next:
     """What comes after the ``times``-th unclear outcome of one attempt."""
-    wait = RESOLVE_URGENT_AFTER if lane is Lane.URGENT else RESOLVE_AFTER
+    wait = resolve_after(lane)
     if rule is Unclear.SEND_AGAIN:
         return Next(Step.SEND)
     if rule is Unclear.SEND_ONCE_MORE:

@@ -140,6 +140,11 @@ def _add_delivery(root: Tree, delivery: DeliveryStory, zone: str) -> None:
     for fact in delivery.facts:
         said = " ".join(filter(None, (fact.code, fact.reason, fact.url)))
         node.add(_line(f"{local(fact.at, zone)}  attempt {fact.attempt}: {fact.state}" + (f"  {said}" if said else "")))
+    for post in delivery.posts:
+        when = local(post.done_at, zone) if post.done_at else "not yet"
+        shown = node.add(_line(f"{when}  {post.act} {post.number}" + (f"  {post.url}" if post.url else "")))
+        if post.text:
+            shown.add(_line(post.text))
     for receipt in delivery.receipts:
         about = f" about {receipt.reference}" if receipt.reference else ""
         outcome = receipt.outcome or "not looked at yet"

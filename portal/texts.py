@@ -208,6 +208,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Rien d’autre que l’ordinaire n’a été noté.",
         "Nothing beyond the ordinary was recorded.",
     ),
+    "delivery.posts": ("Publications", "Posts"),
+    "delivery.post.waits": ("à venir", "still to come"),
+    "post.publish": ("publiée", "published"),
+    "post.edit": ("modifiée", "edited"),
+    "post.delete": ("retirée", "taken back"),
     "delivery.receipts": ("Accusés du fournisseur", "Provider’s receipts"),
     "delivery.receipts.none": ("Aucun accusé reçu.", "No receipt came."),
     "delivery.see": ("voir la publication", "see the post"),
@@ -271,6 +276,14 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "leave.urgent": (
         "Cela vaut pour tous les messages envoyés à cette adresse, alertes comprises.",
         "This is about every message to this address, alerts included.",
+    ),
+    "leave.information": (
+        "Les alertes urgentes viennent d’un autre expéditeur et continueront ; pour les arrêter, répondez-lui STOP.",
+        "Urgent alerts come from another sender and go on; to stop them, answer STOP to that one.",
+    ),
+    "leave.information.done": (
+        "{authority} n’enverra plus d’informations à {address}, seulement les alertes urgentes.",
+        "{authority} will send no more information to {address}, urgent alerts only.",
     ),
     "leave.button": ("Me désabonner", "Unsubscribe"),
     "leave.done.title": ("Vous êtes désabonné", "You are unsubscribed"),

@@ -43,7 +43,7 @@ def routes(database: Database, pages: Pages, settings: Settings) -> APIRouter:
         if recipient is None:
             return pages.page(request, "leave_invalid.html", status=404)
         async with database.connection() as connection:
-            left = await optouts.suppression(connection, recipient.authority_id, recipient.channel, recipient.address)
+            left = await optouts.suppression(connection, *_of(recipient), recipient.stream)
         step = "left" if left else "back" if "back" in request.query_params else "ask"
         return pages.page(
             request,
@@ -69,17 +69,20 @@ def routes(database: Database, pages: Pages, settings: Settings) -> APIRouter:
             leave = form.get("action") == "leave"
         if not (one_click or back or leave):
             raise HTTPException(400)
-        key = (recipient.authority_id, recipient.channel, recipient.address)
         async with database.connection() as connection:
             if back:
-                await optouts.restore(connection, *key)
+                await optouts.restore(connection, *_of(recipient), recipient.stream)
             else:
-                await optouts.suppress(connection, *key, "unsubscribed")
+                await optouts.suppress(connection, *_of(recipient), "unsubscribed", recipient.stream)
         if one_click:  # a mail client: it follows no redirect and shows nothing
             return Response(status_code=200)
         return RedirectResponse(f"{request.url.path}?back=1" if back else request.url.path, 303)
 
     return router
+
+
+def _of(recipient: OptOutRecipient) -> tuple[int, str, str]:
+    return recipient.authority_id, recipient.channel, recipient.address
 
 
 def masked(channel: str, address: str) -> str:

@@ -1,62 +1,130 @@
-"""The door for providers: what they report is checked, stored and committed, and only then acknowledged."""
+"""The doors for providers: what they report is checked, stored and committed, and only then acknowledged.
 
+One door for each SMS gateway, ``/webhooks/sms/NAME``, in the form that its kind speaks; ``/webhooks/sms`` is that of
+the gateway named "main". What comes in is kept in the common form (schemas.webhooks), its reference under the
+gateway's name.
+"""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
+from pydantic import BaseModel
 
 from hub.settings import Settings
 from portal.database import Database
-from schemas.webhooks import BadSignature, BadWebhook, SmsReceipt, parse, verify
+from publishers import sms_ovh_receipts, sms_twilio_receipts
+from schemas.webhooks import BadSignature, BadWebhook, SmsInbound, SmsReceipt, dump, parse, verify
 from store import receipts
 from store.database import Connection
 
 LIMIT = 64 * 1024
+MAIN = "main"
 _log = structlog.get_logger(__name__)
 
 
-def routes(database: Database, settings: Settings) -> APIRouter:
-    """``POST /webhooks/sms``: 204 kept, 400 not understood, 401 not signed by the gateway, 413 too long.
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """``body`` in the common form; ``arrival`` tells a repeat of this report from another one."""
 
-    503 while PostgreSQL is away: the gateway then tries again, as Standard Webhooks asks of it.
+    said: SmsReceipt | SmsInbound
+    body: bytes
+    arrival: str
+
+
+def routes(database: Database, settings: Settings) -> APIRouter:
+    """``/webhooks/sms/NAME``: 204 kept (200 for a GET), 400 not understood, 401 not from the gateway, 404 no such
+    gateway, 413 too long. 503 while PostgreSQL is away: the gateway then tries again.
     """
     router = APIRouter()
 
-    @router.post("/webhooks/sms")
-    async def sms(request: Request) -> Response:
-        options = settings.channels.get("sms")
-        if options is None:
-            return PlainTextResponse("The channel sms is not set up here.\n", 404)
+    async def post(request: Request, name: str) -> Response:
+        options = _gateway(settings, name)
+        reader = _POSTED.get(getattr(options, "kind", ""))
+        if reader is None:
+            return PlainTextResponse(f"No SMS gateway {name!r} posts here.\n", 404)
         body = await _body(request)
         if body is None:
             return PlainTextResponse(f"A webhook has at most {LIMIT} bytes.\n", 413)
+        return await answer(name, lambda: reader(options, request, body), 204)
+
+    async def answer(name: str, read: Any, status: int) -> Response:
         try:
-            webhook_id = verify(dict(request.headers), body, options.webhook_secrets, datetime.now(UTC))
+            told: _Told = read()
         except BadSignature as error:
-            _log.warning("webhook refused", reason=str(error))
+            _log.warning("webhook refused", gateway=name, reason=str(error))
             return PlainTextResponse(f"Not signed by the gateway: {error}.\n", 401)
-        try:
-            said = parse(body)
         except BadWebhook as error:
             return PlainTextResponse(f"Not understood: {error}.\n", 400)
         async with database.connection() as connection:
-            await _keep(connection, said, body, webhook_id)
-        return Response(status_code=204)
+            await _keep(connection, name, told)
+        return Response(status_code=status)
+
+    @router.post("/webhooks/sms")
+    async def main(request: Request) -> Response:
+        return await post(request, MAIN)
+
+    @router.post("/webhooks/sms/{name}")
+    async def named(request: Request, name: str) -> Response:
+        return await post(request, name)
+
+    @router.get("/webhooks/sms/{name}/{token}")
+    async def called(request: Request, name: str, token: str) -> Response:
+        options = _gateway(settings, name)
+        if getattr(options, "kind", "") != "ovh":
+            return PlainTextResponse(f"No SMS gateway {name!r} calls here.\n", 404)
+        return await answer(name, lambda: _ovh(options, token, dict(request.query_params)), 200)
 
     return router
 
 
-async def _keep(connection: Connection, said: object, body: bytes, webhook_id: str) -> None:
-    receipt = said if isinstance(said, SmsReceipt) else None
+def _gateway(settings: Settings, name: str) -> BaseModel | None:
+    options = settings.channels.get("sms")
+    return None if options is None else options.gateways.get(name)
+
+
+def _signed(options: Any, request: Request, body: bytes) -> _Told:
+    """A Standard Webhook, already in the common form."""
+    webhook_id = verify(dict(request.headers), body, options.webhook_secrets, datetime.now(UTC))
+    return _Told(parse(body), body, webhook_id)
+
+
+def _twilio(options: Any, request: Request, body: bytes) -> _Told:
+    form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+    # the address as we gave it to Twilio, not as it reached us through the town's proxies
+    url = str(options.status_callback) + (f"?{request.url.query}" if request.url.query else "")
+    token = options.auth_token.get_secret_value()
+    sms_twilio_receipts.verify(token, url, form, request.headers.get("x-twilio-signature"))
+    said = sms_twilio_receipts.read(dict(form), request.query_params.get("key"))
+    return _Told(said, dump(said), sms_twilio_receipts.arrival(dict(form)))
+
+
+def _ovh(options: Any, token: str, query: Mapping[str, str]) -> _Told:
+    if not hmac.compare_digest(token.encode(), options.receipt_token.get_secret_value().encode()):
+        raise BadSignature("the token in the address is wrong")
+    said = sms_ovh_receipts.read(query)
+    return _Told(said, dump(said), sms_ovh_receipts.arrival(query))
+
+
+_POSTED = {"http": _signed, "twilio": _twilio}
+
+
+async def _keep(connection: Connection, name: str, told: _Told) -> None:
+    receipt = told.said if isinstance(told.said, SmsReceipt) else None
     await receipts.keep(
         connection,
         channel="sms",
         kind="receipt" if receipt else "inbound",
-        body=body,
+        body=told.body,
         hint=receipt.client_reference if receipt else None,
-        reference=getattr(said, "id", None),
-        arrival=webhook_id,
+        reference=f"{name}:{told.said.id}" if told.said.id else None,
+        arrival=f"{name}:{told.arrival}",
     )
 
 

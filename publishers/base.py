@@ -134,6 +134,10 @@ class PublishesMany(Protocol):
         ...
 
 
+CANNOT_SAY = "cannot_say"
+"""Code of an error of ``look_up``: nobody can be asked about this message; a receipt, or a person, settles it."""
+
+
 @runtime_checkable
 class LooksUp(Protocol):
     """A channel that can be asked what became of a message (``Unclear.LOOK_UP``)."""

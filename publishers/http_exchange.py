@@ -6,6 +6,7 @@ exchange watches httpcore's trace instead.
 """
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from publishers.base import PublishError, Unknown, Untried
 KEEP_ALIVE = 2.0
 """Seconds an idle connection is kept. Servers commonly close theirs after 5 s; reusing one in that instant
 would leave an outcome unknown for nothing."""
+
+_OF_THE_CONTENT = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 @dataclass(slots=True)
@@ -43,13 +46,22 @@ def bearer(token: str) -> dict[str, str]:
 class Wire:
     """The way to one account at a provider: ``width`` requests at a time, each within ``seconds`` altogether.
 
-    ``headers`` go with every request. Redirects are not followed: they would take the token elsewhere.
+    ``headers`` go with every request. Redirects are not followed: they would take the token elsewhere. ``verify``:
+    the certificates to trust, where those of the system are not the ones.
 
     Takes turns by itself, because httpx's pool goes on opening connections for those in its queue after it was
     closed: they would be sent when everybody believes that nothing is.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], width: int, seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        width: int,
+        seconds: float,
+        *,
+        verify: ssl.SSLContext | bool = True,
+    ) -> None:
         self._url = url.rstrip("/")
         self._seconds = seconds
         self._turns = asyncio.Semaphore(width)
@@ -57,6 +69,7 @@ class Wire:
         self._client = httpx.AsyncClient(
             headers=dict(headers),
             limits=httpx.Limits(max_connections=width, max_keepalive_connections=width, keepalive_expiry=KEEP_ALIVE),
+            verify=verify,
             timeout=None,  # the time of the whole is kept here, waiting for a turn included
         )
 
@@ -64,18 +77,40 @@ class Wire:
         """A request to ``path`` ("/…") at the provider; ``content`` as ``httpx.AsyncClient.build_request`` takes it."""
         return self._client.build_request(method, f"{self._url}{path}", **content)
 
-    async def send(self, request: httpx.Request, exchange: Exchange) -> httpx.Response:
-        """The whole reply, whatever its status. Raises Untried when nothing left, Unknown when no reply came."""
+    async def send(
+        self, request: httpx.Request, exchange: Exchange, within: float | None = None, *, at_most: int | None = None
+    ) -> httpx.Response:
+        """The whole reply, whatever its status, ``within`` these seconds instead of the wire's own.
+
+        With ``at_most``, no more than so many bytes of its content are read, as they came (compressed, perhaps).
+        Raises Untried when nothing left, Unknown when no reply came.
+        """
+        seconds = self._seconds if within is None else within
         request.extensions = {**request.extensions, "trace": exchange.trace}
         try:
-            async with asyncio.timeout(self._seconds), self._turns:
+            async with asyncio.timeout(seconds), self._turns:
                 if self._closed:
                     raise Untried("the channel was closed")
-                return await self._client.send(request)
+                if at_most is None:
+                    return await self._client.send(request)
+                return await self._begun(request, at_most)
         except TimeoutError:
-            raise exchange.lost(f"no answer within {self._seconds:g} s") from None
+            raise exchange.lost(f"no answer within {seconds:.3g} s") from None
         except httpx.RequestError as error:
             raise exchange.lost(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+
+    async def _begun(self, request: httpx.Request, at_most: int) -> httpx.Response:
+        response = await self._client.send(request, stream=True)
+        content = bytearray()
+        try:
+            async for chunk in response.aiter_raw():
+                content += chunk
+                if len(content) > at_most:
+                    break
+        finally:
+            await response.aclose()
+        headers = [pair for pair in response.headers.multi_items() if pair[0] not in _OF_THE_CONTENT]
+        return httpx.Response(response.status_code, headers=headers, content=bytes(content[:at_most]), request=request)
 
     async def aclose(self) -> None:
         """Close the connections: what is under way ends Unknown, what waits for its turn or comes later Untried."""

@@ -23,8 +23,9 @@ class UnknownChannel(LookupError):
 class Channel:
     """One way to reach people.
 
-    ``family`` names the kind of message it takes ("email": Mail, "sms": Text, "social": Post, "webhook": Call) and the Kafka
-    topics of its batches; ``broadcast`` channels speak to everybody at once, from accounts of the authority.
+    ``family`` names the kind of message it takes ("email": Mail, "sms": Text, "social": Post, "webhook": Call)
+    and the Kafka topics of its batches; ``broadcast`` channels speak to everybody at once, from accounts of the
+    authority.
     """
 
     name: str
@@ -54,6 +55,7 @@ _ALL = (
     Channel("mastodon", "social", True, "publishers.mastodon", "MastodonOptions", "Mastodon"),
     Channel("bluesky", "social", True, "publishers.bluesky", "BlueskyOptions", "Bluesky"),
     Channel("telegram", "social", True, "publishers.telegram", "TelegramOptions", "Telegram"),
+    Channel("apprise", "social", True, "publishers.apprise_urls", "AppriseOptions", "AppriseUrls"),
     Channel("webhook", "webhook", True, "publishers.webhook", "WebhookOptions", "Webhook"),
 )
 

@@ -1,4 +1,5 @@
-"""SMS over a JSON gateway. Its interface, which most aggregators' own can be put behind in a page of code:
+"""SMS by a JSON gateway over HTTP (kind "http"). Its interface, which most aggregators' own can be put behind in
+a page of code:
 
 - ``POST {url}/sms/messages``, bearer token, body ``{"to", "from", "text", "client_reference",
   "validity_seconds", "receipt": true}``; answers 202 ``{"id", "segments", "encoding"}`` once it has taken the
@@ -9,18 +10,16 @@
 - Receipts and replies come later by signed webhook: see schemas/webhooks.py.
 """
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import httpx
-import structlog
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator
 
 from publishers.base import (
+    Finding,
     Limits,
     Permanent,
     PublishError,
@@ -31,29 +30,25 @@ from publishers.base import (
     Unknown,
     Untried,
 )
-from publishers.http_errors import by_status, retry_after
 from publishers.http_exchange import Exchange, Wire, bearer
+from publishers.sms_gateway import GatewayOptions, Verdict, of_message, pause_of, told, unreadable
+from publishers.sms_window import hand_over
 from schemas.messages import Message, Text
 from schemas.webhooks import secret_key
-
-log = structlog.get_logger(__name__)
 
 _MESSAGES = "/sms/messages"
 
 
-class SmsOptions(BaseModel):
-    """Settings of the channel. ``timeout`` is of a whole exchange, in seconds, below the hub's deadline of 5 s.
+class HttpGateway(GatewayOptions):
+    """Settings of a gateway of kind "http", the default.
 
     ``webhook_secret`` is "whsec_…" (Standard Webhooks); while it is being replaced, both, joined by a space.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+    kind: Literal["http"] = "http"
     url: HttpUrl
     token: SecretStr = Field(min_length=1)
     webhook_secret: SecretStr
-    timeout: float = Field(default=4.0, gt=0, le=60)
-    concurrency: int = Field(default=10, ge=1, le=500)
 
     @field_validator("webhook_secret")
     @classmethod
@@ -69,22 +64,6 @@ class SmsOptions(BaseModel):
     def webhook_secrets(self) -> tuple[str, ...]:
         """Every secret that a webhook may be signed with at present."""
         return tuple(self.webhook_secret.get_secret_value().split())
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one of the gateway's error codes means. ``settings_fault``: somebody of ours must mend something."""
-
-    error: type[Transient] | type[Permanent]
-    reason: str
-    address_dead: bool = False
-    settings_fault: bool = False
-
-    def error_of(self, code: str, pause: float | None) -> PublishError:
-        """The error to tell; ``pause`` is the seconds that the gateway asks to wait."""
-        if issubclass(self.error, Permanent):
-            return self.error(self.reason, code=code, address_dead=self.address_dead)
-        return self.error(self.reason, code=code, retry_after=pause)
 
 
 _CREDIT = Verdict(Transient, "the account has no credit left", settings_fault=True)
@@ -147,72 +126,30 @@ class _Refused(BaseModel):
 
 
 class SmsHttp:
-    """The SMS channel: one HTTP client, as wide as the channel's concurrency."""
+    """One gateway: one HTTP client, as wide as the gateway's concurrency."""
 
     channel = "sms"
     unclear = Unclear.WAIT
     """The gateway may hold a message for long before it tells; ``look_up`` may answer earlier. That it knows
     nothing yet is no proof that it never will, so finding nothing alone must not send again."""
+    of_message = of_message(CODES)
 
-    def __init__(self, options: SmsOptions) -> None:
+    def __init__(self, options: HttpGateway) -> None:
         self.limits = Limits(window=100, concurrency=options.concurrency)
         token = bearer(options.token.get_secret_value())
+        self._host = options.url.host or ""
         self._wire = Wire(str(options.url), token, options.concurrency, options.timeout)
 
     async def publish(self, message: Text) -> Receipt:
         """Hand one text over; the receipt's reference is the gateway's id. See ``Publisher.publish``."""
-        return await self._send(message, Exchange())
+        return await self.send(message, Exchange())
 
     async def publish_many(self, messages: Sequence[Message], report: Report) -> None:
         """Hand texts over, ``limits.concurrency`` at a time. See ``PublishesMany.publish_many``."""
-        waiting = iter(messages)
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(min(self.limits.concurrency, len(messages))):
-                    workers.create_task(self._work(waiting, report))
-        finally:
-            for message in waiting:  # cancelled before their turn
-                report(message.key, Untried("cancelled before its turn"))
+        await hand_over(messages, self.limits.concurrency, self.send, report)
 
-    async def look_up(self, key: str, address: str) -> Receipt | None:
-        """What the gateway knows under this key. See ``LooksUp.look_up`` and ``unclear``."""
-        request = self._wire.request("GET", _MESSAGES, params={"client_reference": key})
-        try:
-            response = await self._wire.send(request, Exchange())
-        except Unknown as error:
-            raise Transient(error.reason) from error
-        if response.status_code != 200:
-            raise Transient(f"the gateway answered {response.status_code}", retry_after=_pause(response))
-        try:
-            found = _Found.model_validate_json(response.content).messages
-        except ValidationError as error:
-            raise Transient("the gateway's answer can't be read") from error
-        ids = [known.id for known in found if known.client_reference == key and known.to == address]
-        return Receipt(reference=ids[0]) if ids else None
-
-    async def aclose(self) -> None:
-        """Close the connections; a send under way ends Unknown, a later one Untried."""
-        await self._wire.aclose()
-
-    async def _work(self, waiting: Iterator[Message], report: Report) -> None:
-        # Nothing is awaited between taking a message and the try below: whoever took it, reports it.
-        for message in waiting:
-            exchange = Exchange()
-            try:
-                if not isinstance(message, Text):
-                    raise TypeError(f"the SMS channel takes Text, not {type(message).__name__}")
-                report(message.key, await self._send(message, exchange))
-            except PublishError as error:
-                report(message.key, error)
-            except asyncio.CancelledError:
-                report(message.key, exchange.lost("cancelled"))
-                raise
-            except Exception as error:
-                log.exception("sms.defect", key=message.key)
-                defect = f"{type(error).__name__}: {error}"
-                report(message.key, Unknown(defect) if exchange.begun else Transient(defect))
-
-    async def _send(self, message: Text, exchange: Exchange) -> Receipt:
+    async def send(self, message: Text, exchange: Exchange) -> Receipt:
+        """Like ``publish``; whether a byte of the message left is noted in ``exchange``."""
         request = self._wire.request("POST", _MESSAGES, json=_body(message, datetime.now(UTC)))
         response = await self._wire.send(request, exchange)
         if not response.is_success:
@@ -221,6 +158,41 @@ class SmsHttp:
             return Receipt(reference=_Accepted.model_validate_json(response.content).id)
         except ValidationError as error:
             raise Unknown(f"answer {response.status_code} without the message's id") from error
+
+    async def look_up(self, key: str, address: str) -> Receipt | None:
+        """What the gateway knows under this key. See ``LooksUp.look_up`` and ``unclear``."""
+        response = await self._ask(key)
+        if response.status_code != 200:
+            raise Transient(f"the gateway answered {response.status_code}", retry_after=pause_of(response))
+        try:
+            found = _Found.model_validate_json(response.content).messages
+        except ValidationError as error:
+            raise Transient("the gateway's answer can't be read") from error
+        ids = [known.id for known in found if known.client_reference == key and known.to == address]
+        return Receipt(reference=ids[0]) if ids else None
+
+    async def check(self) -> Sequence[Finding]:
+        """Ask for a message that does not exist: proves address and token, sends nothing. See ``Checks``."""
+        try:
+            response = await self._ask("tambour-check")
+        except Transient as error:
+            mend = "Check url, and whether this machine may reach it."
+            return [Finding(self._host, False, f"no answer ({error.reason})", mend)]
+        if response.status_code == 200:
+            return [Finding(self._host, True, "the gateway knows our token")]
+        return [Finding(self._host, False, refusal(response).reason, "Check url and token with the gateway's owner.")]
+
+    async def aclose(self) -> None:
+        """Close the connections; a send under way ends Unknown, a later one Untried."""
+        await self._wire.aclose()
+
+    async def _ask(self, key: str) -> httpx.Response:
+        """What the gateway answers to a question about a key. Raises Transient."""
+        request = self._wire.request("GET", _MESSAGES, params={"client_reference": key})
+        try:
+            return await self._wire.send(request, Exchange())
+        except Unknown as error:
+            raise Transient(error.reason) from error
 
 
 def _body(message: Text, now: datetime) -> dict[str, Any]:
@@ -242,20 +214,8 @@ def _body(message: Text, now: datetime) -> dict[str, Any]:
 
 def refusal(response: httpx.Response) -> PublishError:
     """The error that a reply other than a success means: by the gateway's code, else by its HTTP status."""
-    pause = _pause(response)
     try:
         error = _Refused.model_validate_json(response.content).error
     except ValidationError:
-        log.error("sms.unreadable_error", status=response.status_code)
-        return by_status(response.status_code, f"the gateway answered {response.status_code}", retry_after=pause)
-    verdict = CODES.get(error.code)
-    if verdict is None:
-        log.error("sms.new_error_code", code=error.code, status=response.status_code, message=error.message)
-        return by_status(response.status_code, error.message or error.code, code=error.code, retry_after=pause)
-    if verdict.settings_fault:
-        log.error("sms.settings_fault", code=error.code, message=error.message)
-    return verdict.error_of(error.code, pause)
-
-
-def _pause(response: httpx.Response) -> float | None:
-    return retry_after(response.headers, datetime.now(UTC))
+        return unreadable(response, "the gateway")
+    return told(CODES, error.code, error.message, response)

@@ -31,17 +31,40 @@ _SAME = str.maketrans(
     | {"→": "->", "←": "<-", "×": "x", "÷": "/", "⁄": "/", "\t": " ", "°": "o", "º": "o", "ª": "a"}
     | dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufe0f\ufeff", "")  # soft hyphen, joiners, variation selectors
 )
+_QUOTES = {"«": '"', "»": '"'}
 _GUILLEMETS = re.compile(r"«\s*|\s*»")
 _DEGREES = re.compile(r"\s*°\s*(?=[CF]\b)")
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """What a text costs: ``units`` are septets (GSM-7) or UTF-16 units (UCS-2), ``count`` messages billed."""
+    """What a text costs: ``units`` are septets (GSM-7) or UTF-16 units (UCS-2), ``segments`` messages billed.
 
-    encoding: Encoding
+    ``per_segment`` is how many units each of them holds.
+    """
+
+    alphabet: Encoding
     units: int
-    count: int
+    segments: int
+    per_segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A cheaper way to write a text: ``text``, and what both ways cost.
+
+    ``changed`` lists each character that is written otherwise, once, with its equivalent ("" when it is left out).
+    """
+
+    text: str
+    before: Segments
+    after: Segments
+    changed: tuple[tuple[str, str], ...]
+
+    @property
+    def saved(self) -> int:
+        """Segments that each recipient costs less."""
+        return self.before.segments - self.after.segments
 
 
 def encoding_of(text: str) -> Encoding:
@@ -66,10 +89,19 @@ def split(text: str) -> tuple[str, ...]:
     return (*parts, text[start:])
 
 
-def segments(text: str) -> Segments:
+def measure(text: str) -> Segments:
     """How many messages the text is, in which alphabet. An empty text is one empty message."""
     encoding = encoding_of(text)
-    return Segments(encoding, _units(text, encoding), len(split(text)))
+    count = len(split(text))
+    return Segments(encoding, _units(text, encoding), count, _LIMITS[encoding][count > 1])
+
+
+def proposal(text: str) -> Proposal:
+    """The text as ``transliterate`` would write it, for an officer to see what that changes and saves."""
+    plain = transliterate(text)
+    foreign = dict.fromkeys(c for c in unicodedata.normalize("NFC", text) if encoding_of(c) == "UCS-2")
+    changed = () if plain == text else tuple((c, _QUOTES.get(c) or _spell(c)) for c in foreign)
+    return Proposal(plain, measure(text), measure(plain), changed)
 
 
 def transliterate(text: str) -> str:

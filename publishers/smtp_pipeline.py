@@ -15,13 +15,13 @@ It is a BufferedProtocol because a Protocol allocates 256 KiB for every read.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, cast
 
 import aiosmtplib
 
 from publishers.base import Outcome, PublishError, Unknown
-from publishers.smtp_replies import SmtpSettingsError, Step, accepted, refusal
+from publishers.smtp_letter import Letter
+from publishers.smtp_replies import SmtpSettingsError, Step, accepted
 from schemas.messages import Mail
 
 _Expected = Literal["MAIL", "RCPT", "DATA", "CONTENT", "RSET", "DOT"]
@@ -30,18 +30,12 @@ _LINE_LIMIT = 8192
 _REPLY_LIMIT = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A mail in the bytes of the protocol: ``envelope`` is its MAIL, RCPT and DATA lines."""
-
-    mail: Mail
-    envelope: bytes
-
-
 Take = Callable[[], Letter | None]
 """Gives the next letter, None when there is none (now): the conversation then ends cleanly."""
 Settle = Callable[[Mail, Outcome], None]
 """Told once for each letter taken, except for those left in ``Conversation.unsent``."""
+Judge = Callable[[Mail, int, str, Step], PublishError | SmtpSettingsError]
+"""The error that a 4xx or 5xx means for the mail it answers: see ``smtp_replies.refusal``."""
 
 
 def stuffed(content: bytes) -> bytes:
@@ -61,8 +55,8 @@ class Conversation(asyncio.BufferedProtocol):
     connection may be used, and ``fault`` is a refusal of ourselves.
     """
 
-    def __init__(self, take: Take, settle: Settle, *, pipelining: bool, reply_timeout: float) -> None:
-        self._take, self._settle = take, settle
+    def __init__(self, take: Take, settle: Settle, judge: Judge, *, pipelining: bool, reply_timeout: float) -> None:
+        self._take, self._settle, self._judge = take, settle, judge
         self._pipelining, self._reply_timeout = pipelining, reply_timeout
         self.broken: str | None = None
         self.code: str | None = None
@@ -72,7 +66,7 @@ class Conversation(asyncio.BufferedProtocol):
         self._expected: deque[_Expected] = deque()
         self._unwritten: deque[bytes] = deque()  # without PIPELINING: commands that wait for their turn
         self._content_of: Mail | None = None  # its content was written, its reply is awaited
-        self._envelope_of: Mail | None = None  # its envelope was written
+        self._envelope_of: Letter | None = None  # its envelope was written
         self._refused: tuple[int, str, Step] | None = None  # what MAIL or RCPT of that envelope was answered
         self._buffer = memoryview(bytearray(_LINE_LIMIT))
         self._partial = b""
@@ -111,12 +105,12 @@ class Conversation(asyncio.BufferedProtocol):
         mail, self._content_of = self._content_of, None
         if mail is not None:
             self._settle(mail, Unknown(f"the mail was handed over and no answer came: {why}", code=code))
-        mail, self._envelope_of = self._envelope_of, None
-        if mail is not None:
+        letter, self._envelope_of = self._envelope_of, None
+        if letter is not None:
             if self._refused is not None:
-                self._decide(mail, *self._refused)
+                self._decide(letter.mail, *self._refused)
             else:
-                self.unsent.append(mail)
+                self.unsent.append(letter.mail)
         self._transport.abort()
         if not self._done.done():
             self._done.set_result(None)
@@ -126,7 +120,7 @@ class Conversation(asyncio.BufferedProtocol):
     def _next(self, first: bytes, *expected: _Expected) -> None:
         """Write ``first`` and, in the same group, the envelope of the next letter, if there is one."""
         letter = self._take() if self.fault is None else None
-        self._envelope_of, self._refused = (letter.mail if letter else None), None
+        self._envelope_of, self._refused = letter, None
         self._expected.extend(expected)
         if letter is not None:
             self._expected.extend(_ENVELOPE)
@@ -185,7 +179,7 @@ class Conversation(asyncio.BufferedProtocol):
         if code == 421:
             if step == "CONTENT" and self._content_of is not None:
                 mail, self._content_of = self._content_of, None
-                self._settle(mail, cast(PublishError, refusal(code, text, "CONTENT")))
+                self._settle(mail, cast(PublishError, self._judge(mail, code, text, "CONTENT")))
             return self.drop(f"the server closed the connection: {text}", "421")
         kind = code // 100
         if kind not in (2, 4, 5) and not (code == 354 and step == "DATA"):
@@ -222,9 +216,10 @@ class Conversation(asyncio.BufferedProtocol):
             # refused, and yet DATA is let through (RFC 2920 §3.1): an empty mail to nobody
             self._give_up_envelope(b".\r\nRSET\r\n" if self._pipelining else b".\r\n", "DOT", "RSET")
         elif code == 354:
-            mail = self._content_of = self._envelope_of
-            assert mail is not None  # DATA is only expected of an envelope
-            self._next(stuffed(mail.content), "CONTENT")
+            letter = self._envelope_of
+            assert letter is not None  # DATA is only expected of an envelope
+            self._content_of = letter.mail
+            self._next(stuffed(letter.content), "CONTENT")
         elif kind == 2:
             self.drop(f"the server answered DATA with {code}", str(code))
         else:
@@ -242,14 +237,14 @@ class Conversation(asyncio.BufferedProtocol):
         self._write_one()
 
     def _give_up_envelope(self, first: bytes, *expected: _Expected) -> None:
-        mail, self._envelope_of = self._envelope_of, None
-        assert mail is not None and self._refused is not None  # only an envelope is refused
-        self._decide(mail, *self._refused)
+        letter, self._envelope_of = self._envelope_of, None
+        assert letter is not None and self._refused is not None  # only an envelope is refused
+        self._decide(letter.mail, *self._refused)
         self._next(first, *expected)
 
     def _decide(self, mail: Mail, code: int, text: str, step: Step) -> None:
         self.answers += 1
-        error = refusal(code, text, step)
+        error = self._judge(mail, code, text, step)
         if isinstance(error, SmtpSettingsError):
             self.fault = error
             self.unsent.append(mail)

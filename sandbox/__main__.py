@@ -15,20 +15,27 @@ from pathlib import Path
 
 from aiohttp import web
 
+from sandbox import ovh, twilio
 from sandbox.admin import Admin
+from sandbox.bluesky import Bluesky
 from sandbox.courier import Courier
+from sandbox.facebook import Facebook
 from sandbox.faults import Faults
 from sandbox.gateway import Gateway
 from sandbox.handsets import Handsets
+from sandbox.listener import Listener
 from sandbox.mailbox import Mailbox
 from sandbox.mastodon import Mastodon
 from sandbox.options import Options, parse
 from sandbox.pages import Pages, guard
 from sandbox.pictures import Pictures
+from sandbox.smpp import Smsc
 from sandbox.smtp import SmtpServer
 from sandbox.statuses import NETWORKS, Statuses
+from sandbox.telegram import Telegram
 from sandbox.wall import Wall
 from sandbox.webhooks import Webhook
+from sandbox.x import X
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,16 +80,32 @@ async def serve(options: Options) -> None:
     faults = Faults()
     courier = Courier(options.home / "journal" / "acknowledged.jsonl")
     webhook = Webhook(options.sms_webhook, options.webhook_secret) if options.sms_webhook else None
+    callbacks = sms_callbacks(options)
     mailbox = Mailbox(options, faults, courier)
-    handsets = Handsets(options, courier, webhook.post if webhook else None)
+    smsc = Smsc(options, faults)
+    smsc.handsets = handsets = Handsets(
+        options,
+        courier,
+        webhook.post if webhook else None,
+        smsc.post,
+        {name: one.bring for name, one in callbacks.items()},
+    )
     networks = {name: Statuses(options, name) for name in NETWORKS}
     pictures = Pictures(options.home / "pictures")
+    listener = Listener(options, faults)
     courier.forget_history()
-    admin = Admin(faults, courier, mailbox, handsets, list(networks.values()))
+    admin = Admin(faults, courier, mailbox, handsets, [*networks.values(), *listener.books])
 
-    application = web.Application(client_max_size=1 << 20, middlewares=[guard])
+    application = web.Application(client_max_size=16 << 20, middlewares=[guard])
     application.add_routes(Gateway(options, faults, handsets).routes())
-    application.add_routes(Mastodon(options, faults, networks["mastodon"]).routes())
+    application.add_routes(ovh.Ovh(options, faults, handsets).routes())
+    application.add_routes(twilio.Twilio(options, faults, handsets).routes())
+    application.add_routes(Mastodon(options, faults, networks["mastodon"], pictures).routes())
+    application.add_routes(Facebook(options, faults, networks["facebook"], pictures).routes())
+    application.add_routes(Bluesky(options, faults, networks["bluesky"], pictures).routes())
+    application.add_routes(X(options, faults, networks["x"], pictures).routes())
+    application.add_routes(listener.routes())
+    application.add_routes(Telegram(options, faults, networks["telegram"], pictures).routes())
     application.add_routes(admin.routes())
     application.add_routes(pictures.routes())
     application.add_routes(Wall(options, list(networks.values())).routes())
@@ -92,20 +115,38 @@ async def serve(options: Options) -> None:
     await runner.setup()
     smtp = SmtpServer(mailbox, options.latency)
     smtp_port = await smtp.start(options.smtp_port, options.host)
+    smpp_port = await smsc.start(options.smpp_port, options.host)
     await web.TCPSite(runner, options.host, options.http_port, backlog=512).start()
     http_port = runner.addresses[0][1]
     carrying = asyncio.create_task(courier.run())
-    addresses = {"smtp": f"{options.host}:{smtp_port}", "http": f"http://{options.host}:{http_port}"}
+    addresses = {
+        "smtp": f"{options.host}:{smtp_port}",
+        "http": f"http://{options.host}:{http_port}",
+        "smpp": f"{options.host}:{smpp_port}",
+    }
     print(json.dumps(addresses), flush=True)
 
     await stop.wait()
     await smtp.stop()
+    await smsc.stop()
     await runner.cleanup()
     carrying.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await carrying
+    for each in callbacks.values():
+        await each.aclose()
     if webhook:
         await webhook.aclose()
+
+
+def sms_callbacks(options: Options) -> dict[str, ovh.Callback | twilio.Callback]:
+    """Who tells what became of an SMS in a vendor's own way, by vendor: those that the options set up."""
+    found: dict[str, ovh.Callback | twilio.Callback] = {}
+    if options.ovh_callback:
+        found["ovh"] = ovh.Callback(options.ovh_callback, options.realm)
+    if options.twilio_auth_token:
+        found["twilio"] = twilio.Callback(options.twilio_auth_token, options.realm)
+    return found
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Protocol
 
 from aiohttp import web
 
@@ -10,14 +11,21 @@ from sandbox.faults import Faults
 from sandbox.handsets import Handsets
 from sandbox.journal import Line
 from sandbox.mailbox import Mailbox
-from sandbox.statuses import Statuses
+from sandbox.tally import Tally
+
+
+class Counted(Protocol):
+    """A provider by its name, and what it counts."""
+
+    network: str
+    tally: Tally
 
 
 class Admin:
     """The handlers under /sandbox."""
 
     def __init__(
-        self, faults: Faults, courier: Courier, mailbox: Mailbox, handsets: Handsets, networks: Sequence[Statuses]
+        self, faults: Faults, courier: Courier, mailbox: Mailbox, handsets: Handsets, networks: Sequence[Counted]
     ) -> None:
         self._faults = faults
         self._courier = courier

@@ -4,6 +4,8 @@ import hashlib
 import html
 import re
 
+import regex
+
 from sandbox.journal import Line
 
 MAX_CHARACTERS = 500
@@ -13,12 +15,13 @@ VERSION = "4.3.2"
 _EPOCH = "2025-01-01T00:00:00.000Z"
 _URL = re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;:!?)»]")
 _MENTION = re.compile(r"(@\w+)@[\w.-]+\w")
+_GRAPHEME = regex.compile(r"\X")
 _TAG = re.compile(r"(?<![\w/&])#(\w*[^\W\d_]\w*)")
 
 
 def length(text: str) -> int:
-    """Characters as Mastodon counts them: a link is 23, a mention loses its server; else code points."""
-    return len(_MENTION.sub(r"\1", _URL.sub("x" * URL_CHARACTERS, text)))
+    """Characters as Mastodon counts them: a link is 23, a mention loses its server; else grapheme clusters."""
+    return len(_GRAPHEME.findall(_MENTION.sub(r"\1", _URL.sub("x" * URL_CHARACTERS, text))))
 
 
 def content(text: str, base: str) -> str:
@@ -110,12 +113,28 @@ def status(line: Line, base: str, author: Line) -> Line:
         "reblog": None,
         "application": {"name": "sandbox", "website": None},
         "account": author,
-        "media_attachments": [],
+        "media_attachments": [attachment(picture, base) for picture in line.get("pictures") or []],
         "mentions": [],
         "tags": [{"name": tag.lower(), "url": f"{base}/wall"} for tag in dict.fromkeys(_TAG.findall(line["text"]))],
         "emojis": [],
         "card": None,
         "poll": None,
+    }
+
+
+def attachment(picture: Line, base: str, *, processed: bool = True) -> Line:
+    """MediaAttachment; its addresses come with the processing."""
+    url = f"{base}/sandbox/pictures/{picture['digest']}" if processed else None
+    focus = [float(part) for part in (picture.get("focus") or "0,0").split(",")]
+    return {
+        "id": picture["media_id"],
+        "type": "image",
+        "url": url,
+        "preview_url": url,
+        "remote_url": None,
+        "meta": {"focus": {"x": focus[0], "y": focus[1]}},
+        "description": picture["alt"],
+        "blurhash": None,
     }
 
 
@@ -127,7 +146,8 @@ def _configuration() -> Line:
             "characters_reserved_per_url": URL_CHARACTERS,
         },
         "media_attachments": {
-            "supported_mime_types": [],
+            "supported_mime_types": ["image/jpeg", "image/png", "image/gif", "image/webp"],
+            "description_limit": 1500,
             "image_size_limit": 16_777_216,
             "image_matrix_limit": 33_177_600,
             "video_size_limit": 103_809_024,

@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.statuses import NETWORKS
 
-PROVIDERS = ("email", "sms", *NETWORKS)
+PROVIDERS = ("email", "sms", *NETWORKS, "mastodon_media", "webhook", "apprise")
 KINDS = ("throttle", "refuse", "hang", "error", "drop")
 
 

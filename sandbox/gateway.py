@@ -13,12 +13,12 @@ from sandbox.faults import Faults
 from sandbox.handsets import Handsets, status_now
 from sandbox.journal import Line
 from sandbox.options import Options
-from sandbox.phones import FAULTS, ORDINARY, Behaviour, behaviour_of, is_number
+from sandbox.phones import is_number
 from sandbox.wire import bearer, drop, hang
 
 MAX_SEGMENTS = 10
 
-_SENDER = re.compile(r"[A-Za-z0-9 ]{1,11}|\d{3,8}")
+SENDER = re.compile(r"[A-Za-z0-9 ]{1,11}|\d{3,8}")
 _MESSAGES = {
     "invalid_number": "the number is not one we can reach",
     "insufficient_credit": "the account has no credit left",
@@ -72,7 +72,7 @@ class Gateway:
         reference = request.query.get("client_reference")
         if not reference:
             return error(400, "invalid_request", "client_reference is missing")
-        found = self._handsets.with_reference(reference)
+        found = [line for line in self._handsets.with_reference(reference) if "gateway" not in line]
         return web.json_response({"messages": [_described(line) for line in found]})
 
     async def show(self, request: web.Request) -> web.Response:
@@ -128,7 +128,7 @@ class Gateway:
             for first in self._handsets.with_reference(reference):
                 self._handsets.record(message, "replayed", 202, None, None)
                 return _accepted(first)
-        behaviour, retry_after = self._behaviour(message["number"])
+        behaviour, retry_after = self._handsets.behaviour(message["number"], self._faults)
         if behaviour.outcome not in ("accepted", "dropped"):
             self._handsets.record(message, behaviour.outcome, behaviour.status, behaviour.code, behaviour.name)
             if not behaviour.status:
@@ -136,15 +136,6 @@ class Gateway:
             return error(behaviour.status, behaviour.code or "", retry_after=retry_after)
         line = self._handsets.take(message, behaviour, body.get("receipt", True) is not False)
         return drop(request) if behaviour.outcome == "dropped" else _accepted(line)
-
-    def _behaviour(self, number: str) -> tuple[Behaviour, int]:
-        """What happens now, and the Retry-After that goes with it."""
-        if fault := self._faults.take("sms"):
-            return FAULTS[fault.kind], fault.retry_after
-        behaviour = behaviour_of(number)
-        if behaviour.times is not None and self._handsets.times_shown(number, behaviour) >= behaviour.times:
-            return ORDINARY, 1
-        return behaviour, 1
 
 
 def error(status: int, code: str, message: str | None = None, retry_after: int = 1) -> web.Response:
@@ -172,7 +163,7 @@ def _invalid(body: Any) -> tuple[int, str, str] | None:
     number, sender, text = body.get("to"), body.get("from"), body.get("text")
     if not isinstance(number, str) or not is_number(number):
         return 400, "invalid_number", "to is not an E.164 number"
-    if not isinstance(sender, str) or not (is_number(sender) or _SENDER.fullmatch(sender)):
+    if not isinstance(sender, str) or not (is_number(sender) or SENDER.fullmatch(sender)):
         return 400, "invalid_sender", "from is neither a number nor 1 to 11 letters and digits"
     if not isinstance(text, str) or not text:
         return 400, "invalid_text", "text is missing"

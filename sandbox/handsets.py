@@ -2,39 +2,56 @@
 
 Lines of kind "message": ``at``, ``outcome`` (accepted, refused, deferred, dropped, replayed), ``status``,
 ``reason``, ``rule``, ``number``, ``sender``, ``text``, ``client_reference``, ``segments``, ``encoding``; and, when
-taken: ``id``, ``webhook`` (id, due, status, error; null without a webhook). Lines of kind "inbound": ``at``,
+taken: ``id``, ``webhook`` (id, due, status, error; null without a webhook; over SMPP also ``by``, ``account``,
+``ton``, ``parts``, and who gets it is whoever has bound a receiver). Lines of kind "inbound": ``at``,
 ``outcome`` "inbound", ``number``, ``sender`` (whom the handset answers), ``text``, ``webhook``.
 """
 
 import time
 from array import array
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from sandbox.courier import Courier, Parcel
+from sandbox.faults import Faults
 from sandbox.journal import Journal, Line, needle, now, stamp
 from sandbox.options import Options
-from sandbox.phones import Behaviour
+from sandbox.phones import FAULTS, ORDINARY, Behaviour, behaviour_of
 from sandbox.tally import Tally
 
 Post = Callable[[str, Line], Awaitable[None]]
 """Sends a webhook: its id, and the JSON object."""
 
+Bring = Callable[[Line], Awaitable[None]]
+"""Brings what a journal line tells in a provider's own way ("by" in its webhook)."""
+
 
 class Handsets:
     """Methods do not block beyond a write to the page cache; those that scan say so."""
 
-    def __init__(self, options: Options, courier: Courier, post: Post | None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        courier: Courier,
+        post: Post | None,
+        bring: Bring | None = None,
+        vendors: Mapping[str, Bring] = MappingProxyType({}),
+    ) -> None:
         self._options = options
         self._courier = courier
         self._post = post
+        self._brings = {**vendors, **({"smpp": bring} if bring else {})}
         self.journal = Journal(options.home / "journal" / "sms.jsonl")
         self.tally = Tally()
         self._taken = array("Q")
         self._inbound = 0
         self._by_reference: dict[int, tuple[int, ...]] = {}
         self._shown: dict[tuple[str, str], int] = {}
+        self._over_smpp: dict[int, str] = {}
+        self._over_twilio: dict[int, str] = {}
+        self._by_part: dict[str, int] = {}
         for offset, line in self.journal.scan():
             self._note(offset, line)
 
@@ -42,14 +59,26 @@ class Handsets:
         """How often that number has already behaved so, restarts included."""
         return self._shown.get((number, behaviour.name), 0)
 
+    def behaviour(self, number: str, faults: Faults) -> tuple[Behaviour, int]:
+        """What happens to a message for that number now, and the Retry-After that goes with it."""
+        if fault := faults.take("sms"):
+            return FAULTS[fault.kind], fault.retry_after
+        behaviour = behaviour_of(number)
+        if behaviour.times is not None and self.times_shown(number, behaviour) >= behaviour.times:
+            return ORDINARY, 1
+        return behaviour, 1
+
     def record(self, message: Line, outcome: str, status: int, reason: str | None, rule: str | None) -> None:
         """Journal a decision that keeps nothing (or repeats an earlier answer)."""
         line = {"at": stamp(now()), "kind": "message", "outcome": outcome, "status": status}
         line |= {"reason": reason, "rule": rule, **self._kept(message)}
         self._note(self.journal.append(line), line)
 
-    def take(self, message: Line, behaviour: Behaviour, wants_receipt: bool) -> Line:
-        """Journal a message as taken (accepted, or dropped by the behaviour) and return its line."""
+    def take(self, message: Line, behaviour: Behaviour, wants_receipt: bool, route: Line | None = None) -> Line:
+        """Journal a message as taken (accepted, or dropped by the behaviour) and return its line.
+
+        ``route``: how its receipt goes, "by" which provider; None is by webhook.
+        """
         moment = now()
         identity = f"sms-{self._options.realm}-{len(self._taken) + 1}"
         delay = self._options.late_receipt_delay if behaviour.late else self._options.receipt_delay
@@ -58,6 +87,7 @@ class Handsets:
             "due": moment.timestamp() + delay,
             "status": behaviour.receipt,
             "error": behaviour.error,
+            **(route or {}),
         }
         line: Line = {
             "at": stamp(moment),
@@ -68,7 +98,7 @@ class Handsets:
             "rule": None if behaviour.name == "ordinary" else behaviour.name,
             **self._kept(message),
             "id": identity,
-            "webhook": webhook if wants_receipt and self._post else None,
+            "webhook": webhook if wants_receipt and (route["by"] in self._brings if route else self._post) else None,
         }
         self._note(self.journal.append(line), line)
         return line
@@ -77,6 +107,13 @@ class Handsets:
         """Journal what a handset answers, and have it told to the webhook."""
         moment = now()
         identity = f"inbound-{self._options.realm}-{self._inbound + 1}"
+        account = self._over_smpp.get(hash(number))
+        told: Line | None = {"id": identity, "due": moment.timestamp()} if self._post else None
+        if account is not None:
+            told = {"id": identity, "due": moment.timestamp(), "by": "smpp", "account": account}
+        callback = self._over_twilio.get(hash(number))
+        if callback is not None:
+            told = {"id": identity, "due": moment.timestamp(), "by": "twilio", "callback": callback}
         line: Line = {
             "at": stamp(moment),
             "kind": "inbound",
@@ -84,7 +121,7 @@ class Handsets:
             "number": number,
             "sender": sender,
             "text": text,
-            "webhook": {"id": identity, "due": moment.timestamp()} if self._post else None,
+            "webhook": told,
         }
         self._note(self.journal.append(line), line)
         return line
@@ -95,6 +132,11 @@ class Handsets:
         if start != f"sms-{self._options.realm}" or not number.isdecimal() or not 1 <= int(number) <= len(self._taken):
             return None
         return self.journal.read(self._taken[int(number) - 1])
+
+    def with_part(self, identity: str) -> Line | None:
+        """The line of a message by the id of one of its parts."""
+        offset = self._by_part.get(identity)
+        return None if offset is None else self.journal.read(offset)
 
     def with_reference(self, reference: str) -> list[Line]:
         """The messages taken under a client_reference, oldest first."""
@@ -133,12 +175,31 @@ class Handsets:
         if line.get("rule") and line["outcome"] != "accepted":
             shown = (line["number"], line["rule"])
             self._shown[shown] = self._shown.get(shown, 0) + 1
-        if line.get("webhook") and self._post:
-            self._schedule(offset, line["webhook"], self._post)
+        webhook = line.get("webhook") or {}
+        self._note_route(offset, line, webhook)
+        if webhook and (webhook["by"] in self._brings if "by" in webhook else self._post):
+            self._schedule(offset, webhook)
 
-    def _schedule(self, offset: int, webhook: Line, post: Post) -> None:
+    def _note_route(self, offset: int, line: Line, webhook: Line) -> None:
+        """A handset answers the way it was last written to."""
+        if "id" not in line:
+            return
+        self._over_smpp.pop(hash(line["number"]), None)
+        self._over_twilio.pop(hash(line["number"]), None)
+        if webhook.get("by") == "twilio":
+            self._over_twilio[hash(line["number"])] = webhook["callback"]
+        if webhook.get("by") == "smpp":
+            self._over_smpp[hash(line["number"])] = webhook["account"]
+            self._by_part |= {part["id"]: offset for part in webhook["parts"] if part["id"]}
+
+    def _schedule(self, offset: int, webhook: Line) -> None:
         async def send() -> None:
-            await post(webhook["id"], notification(self.journal.read(offset)))
+            line = self.journal.read(offset)
+            if "by" in webhook:
+                await self._brings[webhook["by"]](line)
+            else:
+                assert self._post is not None
+                await self._post(webhook["id"], notification(line))
 
         self._courier.schedule(Parcel(webhook["id"], webhook["due"], send))
 

@@ -5,15 +5,18 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
 from sandbox import entities
+from sandbox.attachments import Attachments, Refused
 from sandbox.faults import Faults
 from sandbox.journal import Line
 from sandbox.options import Options
+from sandbox.pictures import Pictures
 from sandbox.statuses import Statuses
 from sandbox.wire import bearer, drop, hang
 
@@ -28,12 +31,16 @@ _FAULTS = {
 
 
 class Mastodon:
-    """The handlers under /api. Any token is an account; ``wrong`` and ``expired`` are refused."""
+    """The handlers under /api. Any token is an account; ``wrong`` and ``expired`` are refused.
 
-    def __init__(self, options: Options, faults: Faults, statuses: Statuses) -> None:
+    Faults: "mastodon" for posts, edits and deletions, "mastodon_media" for uploads.
+    """
+
+    def __init__(self, options: Options, faults: Faults, statuses: Statuses, pictures: Pictures) -> None:
         self._options = options
         self._faults = faults
         self._statuses = statuses
+        self._media = Attachments(pictures, options.media_delay)
         self._periods: dict[str, tuple[float, int]] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -44,7 +51,10 @@ class Mastodon:
             web.get("/api/v1/statuses/{id}/source", self.source),
             web.put("/api/v1/statuses/{id}", self.edit),
             web.delete("/api/v1/statuses/{id}", self.delete),
+            web.post("/api/v2/media", self.upload),
+            web.get("/api/v1/media/{id}", self.media),
             web.get("/api/v1/accounts/verify_credentials", self.me),
+            web.get("/api/v1/apps/verify_credentials", self.application),
             web.get("/api/v1/accounts/{id}/statuses", self.of_account),
             # Mastodon.py asks with a slash at the end, which Rails does not mind
             web.get(r"/api/v1/instance{slash:/?}", self.instance_v1),
@@ -56,13 +66,16 @@ class Mastodon:
         account = self._account(request)
         headers = self._spend(account, "create")
         dropped = await self._meet_fault(account, "create", headers)
-        post = await _posted(request)
-        self._check(account, "create", post, headers)
+        fields = await _fields(request)
         key = request.headers.get("Idempotency-Key")
+        post = _posted(fields)
+        self._check(account, "create", post, headers)
+        post["pictures"] = self._wanted(account, "create", fields, headers)
         try:
             line = self._statuses.create(account, post, key, dropped)
         except OSError as error:
             raise _error(503, f"The journal could not be written: {error}", headers) from error
+        self._media.attach(line.get("pictures") or [], line["id"])  # a replayed post keeps those that it has
         await self._wait()
         return drop(request) if dropped else self._status(request, line, headers)
 
@@ -81,10 +94,18 @@ class Mastodon:
         account = self._account(request)
         headers = self._spend(account, "edit")
         dropped = await self._meet_fault(account, "edit", headers)
-        post = await _posted(request)
+        fields = await _fields(request)
         first = self._found(request, account)
-        self._check(account, "edit", post, headers)
-        line = self._statuses.edit(first, post)
+        post = {name: value for name, value in _posted(fields).items() if name not in ("visibility", "in_reply_to_id")}
+        self._check(account, "edit", post | {"visibility": "public", "in_reply_to_id": None}, headers)
+        post["pictures"] = self._wanted(account, "edit", fields, headers, first.get("pictures") or [])
+        if all(first.get(name, []) == value for name, value in post.items()):
+            # what changes nothing is no edit, and readers are told of none
+            self._statuses.record(account, "edit", "replayed", 200, None, id=first["id"])
+            line = first
+        else:
+            line = self._statuses.edit(first, post)
+        self._media.attach(post["pictures"], line["id"])
         await self._wait()
         return drop(request) if dropped else self._status(request, line, headers)
 
@@ -98,6 +119,37 @@ class Mastodon:
         await self._wait()
         entity = entities.status(line, _base(request), self._author(request, account)) | {"text": line["text"]}
         return drop(request) if dropped else web.json_response(entity, headers=headers)
+
+    async def upload(self, request: web.Request) -> web.StreamResponse:
+        """POST /api/v2/media: 202 while it is being processed."""
+        account = self._account(request)
+        headers = self._spend(account, "read")
+        dropped = await self._meet_fault(account, "upload", headers, "mastodon_media")
+        try:
+            picture = await self._media.take(request, account)
+        except Refused as error:
+            raise _error(422, str(error), headers) from error
+        if dropped:
+            return drop(request)
+        processed = self._media.processed(picture["media_id"])
+        entity = entities.attachment(picture, _base(request), processed=processed)
+        return web.json_response(entity, status=200 if processed else 202, headers=headers)
+
+    async def media(self, request: web.Request) -> web.Response:
+        """GET /api/v1/media/{id}: 206 while it is being processed, 404 once a post has taken it."""
+        account = self._account(request)
+        headers = self._spend(account, "read")
+        picture = self._media.free(request.match_info["id"], account)
+        if picture is None:
+            raise _error(404, "Record not found", headers)
+        processed = self._media.processed(picture["media_id"])
+        entity = entities.attachment(picture, _base(request), processed=processed)
+        return web.json_response(entity, status=200 if processed else 206, headers=headers)
+
+    async def application(self, request: web.Request) -> web.Response:
+        """GET /api/v1/apps/verify_credentials."""
+        self._account(request)
+        return web.json_response({"name": "sandbox", "website": None, "scopes": ["read", "write"]})
 
     async def me(self, request: web.Request) -> web.Response:
         """GET /api/v1/accounts/verify_credentials."""
@@ -160,9 +212,9 @@ class Mastodon:
             raise _error(429, "Too many requests", headers)
         return headers
 
-    async def _meet_fault(self, account: str, kind: str, headers: dict[str, str]) -> bool:
+    async def _meet_fault(self, account: str, kind: str, headers: dict[str, str], provider: str = "mastodon") -> bool:
         """Whether to work and then drop; raises or hangs for the other faults."""
-        fault = self._faults.take("mastodon")
+        fault = self._faults.take(provider)
         if fault is None:
             return False
         if fault.kind == "drop":
@@ -194,6 +246,16 @@ class Mastodon:
             self._statuses.record(account, kind, "refused", 422, reason)
             raise _error(422, reason, headers)
 
+    def _wanted(
+        self, account: str, kind: str, fields: Line, headers: dict[str, str], before: Sequence[Line] = ()
+    ) -> list[Line]:
+        """The pictures of a post; journals and raises the 422 of those that can't be attached."""
+        try:
+            return self._media.wanted(account, fields, before)
+        except Refused as error:
+            self._statuses.record(account, kind, "refused", 422, str(error))
+            raise _error(422, str(error), headers) from error
+
     def _found(self, request: web.Request, account: str | None = None) -> Line:
         line = self._statuses.get(request.match_info["id"])
         if line is None or (account is not None and line["account"] != account):
@@ -212,9 +274,8 @@ class Mastodon:
             await asyncio.sleep(self._options.latency)
 
 
-async def _posted(request: web.Request) -> Line:
-    """The fields of a post, from a form or JSON."""
-    fields: dict[str, Any]
+async def _fields(request: web.Request) -> dict[str, Any]:
+    """What was posted, as a form or JSON."""
     if request.content_type == "application/json":
         try:
             fields = json.loads(await request.read())
@@ -222,15 +283,21 @@ async def _posted(request: web.Request) -> Line:
             raise _error(400, "Error occurred while parsing request parameters") from None
         if not isinstance(fields, dict):
             raise _error(400, "Error occurred while parsing request parameters")
-    else:
-        fields = dict(await request.post())
+        return fields
+    form = await request.post()
+    return dict(form) | {"media_ids": form.getall("media_ids[]", [])}
+
+
+def _posted(fields: dict[str, Any]) -> Line:
+    """The fields of a post."""
     reply = fields.get("in_reply_to_id")
+    warning = str(fields.get("spoiler_text") or "")
     return {
         "text": str(fields.get("status") or ""),
         "language": fields.get("language") or None,
         "visibility": str(fields.get("visibility") or "public"),
-        "spoiler_text": str(fields.get("spoiler_text") or ""),
-        "sensitive": str(fields.get("sensitive", "")).lower() in ("true", "1", "on"),
+        "spoiler_text": warning,
+        "sensitive": bool(warning) or str(fields.get("sensitive", "")).lower() in ("true", "1", "on"),
         "in_reply_to_id": str(reply) if reply else None,
     }
 

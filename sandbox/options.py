@@ -19,9 +19,12 @@ class Options:
     host: str = "127.0.0.1"
     smtp_port: int = 0
     http_port: int = 0
+    smpp_port: int = 0
     inlet_smtp: tuple[str, int] | None = None
     sms_webhook: str | None = None
     webhook_secret: bytes = b""
+    ovh_callback: str | None = None
+    twilio_auth_token: str = ""
     sms_deduplicates: bool = False
     bodies: bool = True
     latency: float = 0.0
@@ -30,6 +33,7 @@ class Options:
     bounce_delay: float = 0.5
     idempotency_window: float = 3600.0
     mastodon_rate_limit: int = 30_000
+    media_delay: float = 0.1
     default_language: str = "fr"
     realm: str = "0"
     """Sets this home's ids apart from those of any other home: a wiped sandbox never gives an old id again."""
@@ -62,9 +66,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--host", default="127.0.0.1", help="where to listen; another only inside a container network")
     add("--smtp-port", type=_port, default=0, help="0 takes a free one")
     add("--http-port", type=_port, default=0, help="0 takes a free one")
+    add("--smpp-port", type=_port, default=0, help="0 takes a free one")
     add("--inlet-smtp", type=_address, metavar="HOST:PORT", help="where bounces and automatic replies go")
     add("--sms-webhook", metavar="URL", help="where receipts and replies from handsets are posted")
     add("--sms-webhook-secret-file", type=Path, metavar="FILE", help="the key that signs them")
+    add("--ovh-callback", metavar="URL", help="the address that OVHcloud's receipts call")
+    add("--twilio-auth-token-file", type=Path, metavar="FILE", help="what signs Twilio's callbacks; none without it")
     add("--sms-deduplicates", action="store_true", help="a known client_reference gets the first answer")
     add("--no-bodies", action="store_true", help="keep no mail content and no SMS text")
     add("--latency-ms", type=_milliseconds, default=0.0, help="wait before each answer")
@@ -73,9 +80,15 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--bounce-delay-ms", type=_milliseconds, default=0.5)
     add("--mastodon-idempotency-seconds", type=float, default=3600.0)
     add("--mastodon-rate-limit", type=int, default=30_000, help="requests of one account in five minutes")
+    add("--media-delay-ms", type=_milliseconds, default=0.1, help="how long an uploaded picture is processed")
     add("--default-language", choices=LANGUAGES, default="fr")
     given = parser.parse_args(arguments)
-    secret = b""
+    secret, token = b"", ""
+    if given.twilio_auth_token_file:
+        try:
+            token = given.twilio_auth_token_file.read_text().strip()
+        except OSError as error:
+            parser.error(f"--twilio-auth-token-file {given.twilio_auth_token_file}: {error}")
     if given.sms_webhook and not given.sms_webhook_secret_file:
         parser.error("--sms-webhook needs --sms-webhook-secret-file: receipts are signed")
     if given.sms_webhook_secret_file:
@@ -88,9 +101,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         host=given.host,
         smtp_port=given.smtp_port,
         http_port=given.http_port,
+        smpp_port=given.smpp_port,
         inlet_smtp=given.inlet_smtp,
         sms_webhook=given.sms_webhook,
         webhook_secret=secret,
+        ovh_callback=given.ovh_callback,
+        twilio_auth_token=token,
         sms_deduplicates=given.sms_deduplicates,
         bodies=not given.no_bodies,
         latency=given.latency_ms,
@@ -99,6 +115,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         bounce_delay=given.bounce_delay_ms,
         idempotency_window=given.mastodon_idempotency_seconds,
         mastodon_rate_limit=given.mastodon_rate_limit,
+        media_delay=given.media_delay_ms,
         default_language=given.default_language,
     )
 

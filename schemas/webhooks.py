@@ -105,14 +105,18 @@ class _Webhook(BaseModel):
 
 
 class SmsReceipt(_Webhook):
-    """What became of a message at the handset. ``id`` is the gateway's, ``client_reference`` our key."""
+    """What became of a message at the handset. ``id`` is the gateway's, ``client_reference`` our key.
+
+    ``error`` is the gateway's code, ``reason`` what it means in plain words, when the gateway or we know it.
+    """
 
     type: Literal["receipt"] = "receipt"
     id: str = Field(min_length=1)
     client_reference: str | None = None
     status: str = Field(min_length=1)
     error: str | None = None
-    at: AwareDatetime
+    reason: str | None = None
+    at: AwareDatetime | None = None
 
     @property
     def state(self) -> State | None:
@@ -149,6 +153,11 @@ class SmsInbound(_Webhook):
 SmsWebhook = Annotated[SmsReceipt | SmsInbound, Field(discriminator="type")]
 
 _ADAPTER: TypeAdapter[SmsReceipt | SmsInbound] = TypeAdapter(SmsWebhook)
+
+
+def dump(said: SmsReceipt | SmsInbound) -> bytes:
+    """The common form, in which what any gateway told is kept."""
+    return said.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
 def parse(body: bytes) -> SmsReceipt | SmsInbound:

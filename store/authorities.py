@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.authorities import Identity
+from schemas.authorities import Identity, Stream
 from store.database import Connection
 
 
@@ -123,7 +123,11 @@ async def rules(connection: Connection, authority_id: int) -> tuple[str, str] | 
     return None if row is None else (row["filename"], row["source"])
 
 
-async def speaking_as(connection: Connection, sender: str) -> list[int]:
-    """Ids of the authorities whose SMS come from that sender."""
-    rows = await connection.fetch("SELECT id FROM authority WHERE identity->>'sms_sender' = $1 ORDER BY id", sender)
-    return [row["id"] for row in rows]
+async def speaking_as(connection: Connection, sender: str) -> list[tuple[int, Stream]]:
+    """Ids of the authorities whose SMS come from that sender, each with what a STOP to it is about."""
+    rows = await connection.fetch(
+        "SELECT id, identity FROM authority"
+        " WHERE $1 IN (identity->>'sms_sender', identity->>'sms_alerts_sender') ORDER BY id",
+        sender,
+    )
+    return [(row["id"], Identity.model_validate(row["identity"]).sms_stream_of(sender)) for row in rows]

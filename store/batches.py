@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.authorities import stream_of
 from schemas.deliveries import State, state_of
 from schemas.lanes import Lane
 from store.database import Connection
@@ -131,8 +132,12 @@ WHERE o.id = $1 FOR SHARE OF a"""
 _SUPPRESSED = """
 SELECT r.id, coalesce(s.reason, 'not on the allow-list')
 FROM recipient r
-LEFT JOIN suppression s ON s.authority_id = r.authority_id AND s.channel = r.channel AND s.address = r.address
-WHERE r.id = ANY($1::bigint[]) AND (s.address IS NOT NULL OR $2 AND NOT r.allow_listed)"""
+LEFT JOIN LATERAL (
+    SELECT reason FROM suppression x
+    WHERE x.authority_id = r.authority_id AND x.channel = r.channel AND x.address = r.address
+      AND x.stream IN ('', $3)
+    ORDER BY x.since LIMIT 1) s ON true
+WHERE r.id = ANY($1::bigint[]) AND (s.reason IS NOT NULL OR $2 AND NOT r.allow_listed)"""
 
 # Locks the day's row, made if it is the day's first: two windows can't both take what is left.
 _USED = """
@@ -163,7 +168,7 @@ async def open_window(connection: Connection, batch: Claimed, recipients: Sequen
         if row["expired"]
         else None
     )
-    suppressed = await connection.fetch(_SUPPRESSED, list(recipients), row["restricted"])
+    suppressed = await connection.fetch(_SUPPRESSED, list(recipients), row["restricted"], stream_of(batch.lane))
     out = {recipient for recipient, _ in suppressed}
     going = [] if stop or row["held"] else [one for one in recipients if one not in out]
     room = await _room(connection, batch, len(going)) if going else 0

@@ -123,11 +123,24 @@ class ReceiptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PostRow:
+    """One call to a social network: ``act`` is publish, edit or delete. ``done_at`` None: still to be made."""
+
+    number: int
+    act: str
+    text: str
+    begun_at: datetime | None
+    done_at: datetime | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryStory:
-    """One delivery with everything known of it."""
+    """One delivery with everything known of it; ``posts`` are the parts of its thread, on a social network."""
 
     row: DeliveryRow
     facts: tuple[FactRow, ...]
+    posts: tuple[PostRow, ...]
     receipts: tuple[ReceiptRow, ...]
     waits: tuple[Wait, ...]
 
@@ -280,6 +293,11 @@ async def _delivery_story(connection: Connection, delivery: DeliveryId) -> Story
     facts = await connection.fetch(
         "SELECT * FROM fact WHERE order_id = $1 AND recipient_id = $2 ORDER BY at, attempt, state", *key
     )
+    posts = await connection.fetch(
+        "SELECT number, act, text, begun_at, done_at, url FROM post WHERE order_id = $1 AND recipient_id = $2"
+        " ORDER BY number",
+        *key,
+    )
     receipts = await connection.fetch(
         "SELECT id, kind, reference, received_at, outcome, substr(body, 1, $3) AS body FROM receipt"
         " WHERE order_id = $1 AND recipient_id = $2 ORDER BY id",
@@ -293,6 +311,7 @@ async def _delivery_story(connection: Connection, delivery: DeliveryId) -> Story
             facts=tuple(
                 FactRow(f["attempt"], State(f["state"]).word, f["at"], f["code"], f["reason"], f["url"]) for f in facts
             ),
+            posts=tuple(PostRow(*post.values()) for post in posts),
             receipts=tuple(
                 ReceiptRow(
                     r["id"],

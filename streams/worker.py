@@ -24,6 +24,7 @@ from streams.app import App, make_app
 from streams.clock import Clock
 from streams.dispatcher import Dispatcher
 from streams.inlet import Inlet
+from streams.receiver import Receiver
 from streams.relay import Relay
 
 log = structlog.get_logger()
@@ -82,6 +83,7 @@ def _core(app: App, pool: Pool, dsn: str, settings: Settings) -> None:
     services: list[Any] = [
         Relay(pool, dsn, settings.kafka),
         Dispatcher(pool, dsn, settings.delivery.depth),
+        Receiver(pool, settings.channels),
         Clock(pool, dsn, batch_size=settings.delivery.batch_size),
         Inlet(pool, settings.inlet, signer, settings.links.bounce_domain),
     ]

@@ -11,7 +11,7 @@ The only part of the hub that knows Jinja2. Rendering happens once for each anno
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +22,12 @@ from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
 from markupsafe import Markup
 from pydantic import ValidationError
 
-from hub.mail_mime import BadSlot, Headers, MailSlots, MailTemplate, Placeholders, compose
+from hub.mail_mime import BadSlot, Headers, InlineImage, MailSlots, MailTemplate, Placeholders, compose
 from hub.rendering.environment import Sandbox, environment, forms, pieces
 from hub.rendering.faults import Fault, TemplateError
 from hub.rendering.layout import inlined
 from hub.wording import LANGUAGES, Wording, capital
-from publishers.sms_text import transliterate
+from publishers.sms_text import measure, transliterate
 from schemas.announcements import Content
 from schemas.authorities import Identity
 from schemas.events import TYPES
@@ -41,6 +41,7 @@ __all__ = [
     "MailTemplate",
     "Renderer",
     "Said",
+    "Shown",
     "TemplateError",
 ]
 
@@ -51,7 +52,21 @@ ZONE = "Europe/Paris"
 """Time zone of an authority that names none."""
 
 _MENTION = re.compile(r"(?<![=/\w])@(?=\w)")  # an e-mail address and a profile's address mention nobody
+_SCHEME = re.compile(r"^https?://(www\.)?")  # telephones make a link of an address without it, too
 _WHITESPACE = re.compile(r"[^\S\u00a0]+")  # no-break spaces are French typography, and stay
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture of a mail: what it shows in words, and whose it is."""
+
+    image: InlineImage
+    alt: str
+    credit: str | None = None
+
+    def plain(self) -> dict[str, str | None]:
+        """What a template sees of it."""
+        return {"cid": self.image.cid, "alt": self.alt, "credit": self.credit}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +97,10 @@ class Renderer:
         *,
         now: datetime | None = None,
         zone: str = ZONE,
+        logo: Shown | None = None,
+        pictures: Sequence[Shown] = (),
     ) -> MailTemplate:
-        """The mail, ready for each recipient's slots. ``now`` is its Date."""
+        """The mail, ready for each recipient's slots. ``now`` is its Date; pictures travel within it."""
         scene = _scene(content, identity, language, zone)
         wording: Wording = scene["wording"]
         name = f"{content.template}/email.{wording.language}.j2"
@@ -94,6 +111,8 @@ class Renderer:
             "preheader": self._line(name, "preheader", scene),
             "recipient": placeholders.recipient,
             "unsubscribe_url": placeholders.unsubscribe_url,
+            "logo": logo and logo.plain(),
+            "pictures": [one.plain() for one in pictures],
         }
         bodies = {}
         for form, sandbox in (("txt", self._text), ("html", self._html)):
@@ -111,21 +130,43 @@ class Renderer:
             language=wording.language,
         )
         try:
-            return compose(headers, bodies["txt"], inlined(bodies["html"]), placeholders)
+            images = [one.image for one in (logo, *pictures) if one is not None]
+            return compose(headers, bodies["txt"], inlined(bodies["html"]), placeholders, images)
         except ValueError as error:
             raise TemplateError(Fault("layouts/email.html.j2", 1, str(error))) from error
 
-    def text(self, content: Content, identity: Identity, language: str, *, zone: str = ZONE) -> str:
+    def text(
+        self, content: Content, identity: Identity, language: str, *, leave: str | None = None, zone: str = ZONE
+    ) -> str:
         """The SMS: begins with the authority's name, says how to stop unless urgent, in the GSM alphabet.
 
-        A text with a character that has no equivalent there (an emoji) is left as it is.
+        ``leave`` is the address where its reader can leave, the authority's website if None; it stands in the text
+        when the sender takes no answers, in the short form where the long one would cost a segment more. A text
+        with a character that has no equivalent in the alphabet (an emoji) is left as it is.
         """
+        return transliterate(self.unspelled_text(content, identity, language, leave=leave, zone=zone))
+
+    def unspelled_text(
+        self, content: Content, identity: Identity, language: str, *, leave: str | None = None, zone: str = ZONE
+    ) -> str:
+        """The same as its templates write it, ç and « included: what ``text`` makes cheaper."""
         scene = _scene(content, identity, language, zone)
         language = scene["wording"].language
         scene["headline"] = self._line(f"{content.template}/email.{language}.j2", "subject", scene)
         said = self._run(self._text, f"{content.template}/sms.{language}.j2", None, scene)
-        whole = self._run(self._text, f"layouts/sms.{language}.j2", None, {**scene, "text": _one_line(said)})
-        return transliterate(_one_line(whole.replace("\u00a0", " ")))
+        link = leave or str(identity.website)
+        variants = {
+            short: self._run(
+                self._text,
+                f"layouts/sms.{language}.j2",
+                None,
+                {**scene, "text": _one_line(said), "short": short, "leave": _SCHEME.sub("", link) if short else link},
+            )
+            for short in (False, True)
+        }
+        long, brief = (_one_line(form.replace("\u00a0", " ")) for form in variants.values())
+        costs = [measure(transliterate(form)).segments for form in (long, brief)]
+        return brief if costs[1] < costs[0] else long
 
     def post(
         self, content: Content, identity: Identity, language: str, *, channel: str = "social", zone: str = ZONE
@@ -216,7 +257,7 @@ def _scene(content: Content, identity: Identity | None, language: str, zone: str
         "expires": content.expires,
         "contact": content.contact,
         "data": _localized(_complete(content), spoken),
-        "can_reply": identity is not None and identity.sms_sender.lstrip("+").isdigit(),
+        "can_reply": identity is not None and identity.sms_sender_for(content.lane).lstrip("+").isdigit(),
         "identity": None if identity is None else identity.model_dump(mode="json"),
         "wording": Wording(spoken, zone_info, reference.year),
     }

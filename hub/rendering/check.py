@@ -32,7 +32,9 @@ LAYOUTS = (
     *(f"layouts/{part}.{language}.j2" for part in ("words", "sms", "social") for language in LANGUAGES),
 )
 
-_IN_LAYOUTS = frozenset({"subject", "preheader", "recipient", "unsubscribe_url", "body", "text"})
+_IN_LAYOUTS = frozenset(
+    {"subject", "preheader", "recipient", "unsubscribe_url", "body", "text", "logo", "pictures", "leave", "short"}
+)
 _EXAMPLE_IDENTITY = Identity.model_validate(
     {
         "name": "Ville d'Exemple",

@@ -43,7 +43,7 @@ def read_journals(folder: Path, channels: frozenset[str]) -> Journals:
 
 def _marks(channel: str, path: Path) -> Iterator[str]:
     for line in _taken(path):
-        if line.get("kind", "message") in ("message", "create"):
+        if line.get("kind", "message") in ("message", "create", "call", "note"):
             mark = line[_KEYS.get(channel, "text")]
             yield mark.strip("<>").partition("@")[0] if channel == "email" else mark
 

@@ -27,6 +27,7 @@ class Sandbox:
     smtp: str
     http: str
     home: Path
+    smpp: str = ""
 
     def journal(self, provider: str) -> list[dict[str, Any]]:
         """What a provider ("email", "sms", "mastodon") decided, oldest first."""
@@ -48,7 +49,7 @@ def running_sandbox(home: Path, *arguments: str) -> Iterator[Sandbox]:
             line = process.stdout.readline() if readable else b""
             assert line, f"the sandbox did not start: {(home / 'stderr').read_text()}"
             addresses = json.loads(line)
-            yield Sandbox(addresses["smtp"], addresses["http"], home)
+            yield Sandbox(addresses["smtp"], addresses["http"], home, addresses["smpp"])
         finally:
             process.terminate()
             process.wait(30)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -50,18 +51,22 @@ Application = Callable[[Request], Reply]
 
 @dataclass
 class FaultServer:
-    """Answers as the application does, or as told by ``next``: a trouble or a reply, each used once."""
+    """Answers as the application does, or as told by ``next``: a trouble or a reply, each used once.
+
+    ``meets`` says of a request whether it is one that troubles are meant for: a message, and not the log-in before.
+    """
 
     application: Application
     url: str = ""
-    next: deque[Trouble | Reply] = field(default_factory=deque)
+    meets: Callable[[Request], bool] = lambda _: True
+    next: deque[Trouble | Reply | bytes] = field(default_factory=deque)
     requests: list[Request] = field(default_factory=list)
     closed: int = 0
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def reached(self, count: int = 1) -> None:
-        """Return once so many requests have been read."""
-        await self.until(lambda: len(self.requests) >= count)
+        """Return once so many requests that meet troubles have been read."""
+        await self.until(lambda: sum(map(self.meets, self.requests)) >= count)
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Return once this holds of ``requests`` or ``closed`` (connections that the server has closed)."""
@@ -87,9 +92,13 @@ class FaultServer:
 
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""
-        told = self.next.popleft() if self.next else None
+        told = self.next.popleft() if self.next and self.meets(request) else None
         if told is Trouble.HANG:
             await reader.read()  # nothing more is said until the client leaves
+            return False
+        if isinstance(told, bytes):
+            writer.write(told)
+            await writer.drain()
             return False
         reply = told if isinstance(told, Reply) else self.application(request)
         if told is Trouble.TAKE_AND_CUT:
@@ -119,8 +128,8 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
 
 
 @asynccontextmanager
-async def fault_server(application: Application) -> AsyncIterator[FaultServer]:
-    """A running server; closed, with its connections, at the end."""
+async def fault_server(application: Application, tls: ssl.SSLContext | None = None) -> AsyncIterator[FaultServer]:
+    """A running server, with TLS where asked; closed, with its connections, at the end."""
     server = FaultServer(application)
     connections: set[asyncio.Task[None]] = set()
 
@@ -129,9 +138,9 @@ async def fault_server(application: Application) -> AsyncIterator[FaultServer]:
         connections.add(task)
         task.add_done_callback(connections.discard)
 
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=512)
+    listening = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=512, ssl=tls)
     port = listening.sockets[0].getsockname()[1]
-    server.url = f"http://127.0.0.1:{port}"
+    server.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     try:
         yield server
     finally:

@@ -1,85 +1,70 @@
 """What every HTTP channel promises, whoever answers at the other end.
 
 A test file subclasses ``Contract`` once for each peer and gives a ``peer`` fixture; peers that can also cut a
-connection, or answer nonsense, take ``ContractOfCuts`` and ``ContractOfBrokenReplies``.
+connection, or answer nonsense, take ``ContractOfCuts`` and ``ContractOfBrokenReplies``. Networks whose publishers
+are ``Edits`` or ``Deletes`` add ``ContractOfEdits`` and ``ContractOfDeletes`` to them, or, where the peer cuts
+connections, ``ContractOfCutEdits`` and ``ContractOfCutDeletes``:
+
+    class TestOverSandbox(ContractOfCuts, ContractOfCutEdits, ContractOfCutDeletes): ...
 """
 
 import asyncio
 import time
-from abc import ABC, abstractmethod
-from enum import Enum, auto
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from publishers.base import Limits, Permanent, Publisher, PublishError, Transient, Unclear, Unknown, Untried
+from publishers.base import (
+    Deletes,
+    Edits,
+    Limits,
+    Permanent,
+    Publisher,
+    Receipt,
+    Transient,
+    Unclear,
+    Unknown,
+    Untried,
+)
+from publishers.registry import CHANNELS
+from schemas.messages import Post
+from tests.contract.peer import (
+    AT_MOST,
+    PATIENCE,
+    Peer,
+    Trouble,
+    outcome,
+    refused_deletion,
+    refused_edit,
+    sandbox_will,
+)
 
-PATIENCE = 0.4
-"""Seconds that a publisher waits for a peer which has been told to hang."""
-
-AT_MOST = 10.0
-"""Seconds after which something that should have happened is not going to."""
-
-
-class Trouble(Enum):
-    """What a peer can be told to do to the next request."""
-
-    REFUSE = auto()
-    THROTTLE = auto()
-    """Asking to come back in 7 s."""
-    UNAVAILABLE = auto()
-    HANG = auto()
-    TAKE_AND_CUT = auto()
-    HALF_A_REPLY = auto()
-    GIBBERISH = auto()
-    ANSWER_AND_CLOSE = auto()
-    """As a server does with a connection that it has kept long enough."""
-
-
-class Peer(ABC):
-    """Somebody who takes messages, and keeps records of its own."""
-
-    url: str
-    deduplicates: bool
-    too_long: str
-
-    @abstractmethod
-    def open(self, *, timeout: float = AT_MOST, token: str | None = None, url: str | None = None) -> Publisher[Any]:
-        """A publisher to this peer, or with a wrong token, or to nobody."""
-
-    @abstractmethod
-    def message(self, text: str | None = None) -> Any:
-        """A message of its own key and text."""
-
-    @abstractmethod
-    async def will(self, trouble: Trouble) -> None:
-        """Have the next message meet this."""
-
-    @abstractmethod
-    async def taken(self, message: Any) -> int:
-        """How many times the peer has taken this message, by its own records."""
-
-    async def reached(self, count: int = 1) -> None:
-        """Return once the peer has read so many whole requests."""
-        raise NotImplementedError
-
-    async def hung_up(self) -> None:
-        """Return once the peer has closed a connection."""
-        raise NotImplementedError
-
-
-async def outcome(publisher: Publisher[Any], message: Any) -> PublishError:
-    """The error of a message that must not be accepted."""
-    with pytest.raises(PublishError) as raised:
-        await publisher.publish(message)
-    return raised.value
+__all__ = [
+    "AT_MOST",
+    "PATIENCE",
+    "Contract",
+    "ContractOfBrokenReplies",
+    "ContractOfCutDeletes",
+    "ContractOfCutEdits",
+    "ContractOfCuts",
+    "ContractOfDeletes",
+    "ContractOfEdits",
+    "Peer",
+    "Trouble",
+    "outcome",
+    "refused_deletion",
+    "refused_edit",
+    "sandbox_will",
+]
 
 
 class Contract:
     """Holds over every peer."""
 
     def test_says_what_it_is(self, publisher: Publisher[Any]) -> None:
-        assert publisher.channel in ("sms", "mastodon")
+        assert publisher.channel in CHANNELS
         assert isinstance(publisher.limits, Limits) and isinstance(publisher.unclear, Unclear)
 
     async def test_accepted_message_is_taken_once_and_has_a_reference(
@@ -126,6 +111,13 @@ class Contract:
         error = await outcome(publisher, message)
         assert type(error) is Transient, "a permanent failure would outlive the mending"
         assert "wrong" not in repr(publisher)
+        assert await peer.taken(message) == 0
+        await publisher.aclose()
+
+    async def test_expired_credentials_wait_for_somebody(self, peer: Peer) -> None:
+        publisher = peer.open(token="expired")
+        message = peer.message()
+        assert type(await outcome(publisher, message)) is Transient
         assert await peer.taken(message) == 0
         await publisher.aclose()
 
@@ -228,7 +220,7 @@ class ContractOfBrokenReplies(ContractOfCuts):
         await publisher.aclose()
         async with asyncio.timeout(AT_MOST / 2):
             errors = await asyncio.gather(*sending)
-        assert [type(error) for error in errors] == [Unknown] * width + [Untried] * width
+        assert Counter(map(type, errors)) == {Unknown: width, Untried: width}
         assert [await peer.taken(message) for message in messages] == [0] * len(messages)
 
     async def test_cancelling_a_send_ends_it_at_once_and_harms_no_later_one(
@@ -242,3 +234,133 @@ class ContractOfBrokenReplies(ContractOfCuts):
             with pytest.raises(asyncio.CancelledError):
                 await sending
         assert (await publisher.publish(peer.message())).reference
+
+
+class _Published:
+    """A post that is out, and a correction of it."""
+
+    @pytest.fixture
+    async def first(self, peer: Peer, publisher: Publisher[Any]) -> tuple[Post, str]:
+        message = peer.message()
+        assert isinstance(message, Post)
+        return message, _reference(await publisher.publish(message))
+
+    @pytest.fixture
+    def correction(self, peer: Peer, first: tuple[Post, str]) -> Post:
+        message, _ = first
+        other = peer.message()
+        return replace(message, key=other.key, text=other.text)
+
+
+class ContractOfEdits(_Published):
+    """Holds over every peer of a network where a post can be changed."""
+
+    async def test_edit_changes_what_readers_see(
+        self, peer: Peer, publisher: Publisher[Any], first: tuple[Post, str], correction: Post
+    ) -> None:
+        assert isinstance(publisher, Edits)
+        message, reference = first
+        edited = await publisher.edit(reference, correction)
+        seen = await peer.shown(_reference(edited)) or ""
+        assert correction.text in seen and message.text not in seen
+
+    async def test_same_edit_again_changes_nothing_and_is_no_error(
+        self, peer: Peer, publisher: Publisher[Any], first: tuple[Post, str], correction: Post
+    ) -> None:
+        assert isinstance(publisher, Edits)
+        _, reference = first
+        edited = await publisher.edit(reference, correction)
+        again = await publisher.edit(reference, correction)
+        assert again.reference == edited.reference
+        assert correction.text in (await peer.shown(_reference(again)) or "")
+
+    async def test_editing_what_is_gone_says_so(
+        self, peer: Peer, publisher: Publisher[Any], first: tuple[Post, str], correction: Post
+    ) -> None:
+        message, reference = first
+        await peer.withdraw(publisher, reference, message.account)
+        error = await refused_edit(publisher, reference, correction)
+        assert (type(error), error.code) == (Permanent, "gone")
+
+    @pytest.mark.parametrize("token", ["wrong", "expired"])
+    async def test_edit_with_refused_credentials_waits_and_changes_nothing(
+        self, peer: Peer, first: tuple[Post, str], correction: Post, token: str
+    ) -> None:
+        publisher = peer.open(token=token)
+        message, reference = first
+        assert type(await refused_edit(publisher, reference, correction)) is Transient
+        assert message.text in (await peer.shown(reference) or "")
+        await publisher.aclose()
+
+    async def test_edit_that_finds_nobody_is_untried(
+        self, peer: Peer, first: tuple[Post, str], correction: Post, nobody: str
+    ) -> None:
+        publisher = peer.open(url=nobody)
+        _, reference = first
+        assert type(await refused_edit(publisher, reference, correction)) is Untried
+        await publisher.aclose()
+
+
+class ContractOfCutEdits(ContractOfEdits):
+    """Holds over peers that can also take an edit without saying so (``Peer.cuts``)."""
+
+    async def test_edit_without_an_answer_is_unknown_and_again_is_safe(
+        self, peer: Peer, publisher: Publisher[Any], first: tuple[Post, str], correction: Post
+    ) -> None:
+        assert isinstance(publisher, Edits)
+        _, reference = first
+        for cut in peer.cuts:
+            await peer.will(cut)
+            assert type(await refused_edit(publisher, reference, correction)) is Unknown, cut
+            again = await publisher.edit(reference, correction)
+            assert correction.text in (await peer.shown(_reference(again)) or ""), cut
+            correction = replace(correction, text=peer.message().text)
+
+
+class ContractOfDeletes(_Published):
+    """Holds over every peer of a network where a post can be taken back."""
+
+    async def test_deleted_post_is_gone(self, peer: Peer, publisher: Publisher[Any], first: tuple[Post, str]) -> None:
+        assert isinstance(publisher, Deletes)
+        message, reference = first
+        assert message.text in (await peer.shown(reference) or "")
+        await publisher.delete(reference, message.account)
+        assert await peer.shown(reference) is None
+
+    async def test_deleting_what_is_gone_is_no_error(
+        self, peer: Peer, publisher: Publisher[Any], first: tuple[Post, str]
+    ) -> None:
+        assert isinstance(publisher, Deletes)
+        message, reference = first
+        await publisher.delete(reference, message.account)
+        await publisher.delete(reference, message.account)
+        assert await peer.shown(reference) is None
+
+    @pytest.mark.parametrize("token", ["wrong", "expired"])
+    async def test_deletion_with_refused_credentials_waits_and_removes_nothing(
+        self, peer: Peer, first: tuple[Post, str], token: str
+    ) -> None:
+        publisher = peer.open(token=token)
+        message, reference = first
+        assert type(await refused_deletion(publisher, reference, message.account)) is Transient
+        assert message.text in (await peer.shown(reference) or "")
+        await publisher.aclose()
+
+
+class ContractOfCutDeletes(ContractOfDeletes):
+    """Holds over peers that can also take a deletion without saying so (``Peer.cuts``)."""
+
+    async def test_deletion_without_an_answer_is_unknown_and_again_is_safe(
+        self, peer: Peer, publisher: Publisher[Any], first: tuple[Post, str]
+    ) -> None:
+        assert isinstance(publisher, Deletes)
+        message, reference = first
+        await peer.will(Trouble.TAKE_AND_CUT)
+        assert type(await refused_deletion(publisher, reference, message.account)) is Unknown
+        await publisher.delete(reference, message.account)
+        assert await peer.shown(reference) is None
+
+
+def _reference(receipt: Receipt) -> str:
+    assert receipt.reference
+    return receipt.reference

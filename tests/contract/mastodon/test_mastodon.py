@@ -1,6 +1,7 @@
 import itertools
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from mastodon_mock.testing.server import MockServer
 from structlog.testing import capture_logs
 
-from publishers.base import LooksUp, Permanent, Transient, Unclear, Unknown
+from publishers.base import Deletes, Edits, Finds, LooksUp, Permanent, Publishes, Transient, Unclear, Unknown
 from publishers.mastodon import KEY_KEPT, Mastodon, MastodonOptions
+from publishers.mastodon_server import REFUSALS
 from schemas.messages import Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request, fault_server
@@ -19,10 +21,15 @@ from tests.contract.suite import (
     PATIENCE,
     Contract,
     ContractOfBrokenReplies,
+    ContractOfCutDeletes,
+    ContractOfCutEdits,
     ContractOfCuts,
+    ContractOfDeletes,
+    ContractOfEdits,
     Peer,
     Trouble,
     outcome,
+    sandbox_will,
 )
 
 pytestmark = pytest.mark.contract
@@ -46,6 +53,8 @@ class MastodonPeer(Peer):
 
 
 class OverFaults(MastodonPeer):
+    cuts = (Trouble.TAKE_AND_CUT, Trouble.HALF_A_REPLY, Trouble.GIBBERISH)
+
     def __init__(self, server: FaultServer) -> None:
         super().__init__(server.url, "token-of-mairie")
         self.server = server
@@ -57,6 +66,8 @@ class OverFaults(MastodonPeer):
         """A Mastodon server that keeps the contract, for whatever is not told otherwise."""
         if request.headers["authorization"] != "Bearer token-of-mairie":
             return Reply(401, {"error": "The access token is invalid"})
+        if request.path != "/api/v1/statuses":
+            return self.existing(request)
         text, key = request.json["status"], request.headers["idempotency-key"]
         if len(text) > 500:
             return Reply(422, {"error": "Validation failed: Text character limit of 500 exceeded"})
@@ -65,7 +76,22 @@ class OverFaults(MastodonPeer):
             "created_at": "2026-11-24T08:00:00.000Z",
             "url": "https://social.example/@mairie/1",
         }
-        return Reply(200, self.posts.setdefault(key, made))
+        return Reply(200, self.posts.setdefault(key, made | {"content": f"<p>{text}</p>"}))
+
+    def existing(self, request: Request) -> Reply:
+        """What it does with a post that there is."""
+        identity = request.path.rpartition("/")[2]
+        key = next((key for key, post in self.posts.items() if post["id"] == identity), None)
+        if key is None:
+            return Reply(404, {"error": "Record not found"})
+        if request.method == "DELETE":
+            return Reply(200, self.posts.pop(key))
+        if request.method == "PUT":
+            self.posts[key] = self.posts[key] | {"content": f"<p>{request.json['status']}</p>"}
+        return Reply(200, self.posts[key])
+
+    async def shown(self, reference: str) -> str | None:
+        return next((str(post["content"]) for post in self.posts.values() if post["id"] == reference), None)
 
     async def will(self, trouble: Trouble) -> None:
         replies: dict[Trouble, Reply] = {
@@ -91,22 +117,16 @@ class OverSandbox(MastodonPeer):
         self.sandbox = sandbox
 
     async def will(self, trouble: Trouble) -> None:
-        kind = {
-            Trouble.REFUSE: "refuse",
-            Trouble.THROTTLE: "throttle",  # tells it by X-RateLimit-Reset, as Mastodon does
-            Trouble.UNAVAILABLE: "error",
-            Trouble.HANG: "hang",
-            Trouble.TAKE_AND_CUT: "drop",
-        }[trouble]
-        asked = {"provider": "mastodon", "kind": kind, "count": 1, "retry_after": 7}
-        async with httpx.AsyncClient(base_url=self.url) as client:
-            (await client.post("/sandbox/faults", json=asked)).raise_for_status()
+        await sandbox_will(self.url, "mastodon", trouble)
 
     async def taken(self, message: Any) -> int:
         return sum(
             line.get("idempotency_key") == message.key and line["outcome"] in ("accepted", "dropped")
             for line in self.sandbox.journal("mastodon")
         )
+
+    async def shown(self, reference: str) -> str | None:
+        return await _public(self.url, reference)
 
 
 class OverMock(MastodonPeer):
@@ -134,20 +154,30 @@ class OverMock(MastodonPeer):
             statuses = (await client.get(f"/accounts/{me}/statuses", params={"limit": 40})).json()
         return sum(message.text in status["content"] for status in statuses)
 
+    async def shown(self, reference: str) -> str | None:
+        return await _public(self.url, reference)
 
-class TestOverFaultServer(ContractOfBrokenReplies):
+
+async def _public(url: str, reference: str) -> str | None:
+    """A post as everybody may read it."""
+    async with httpx.AsyncClient(base_url=url) as client:
+        response = await client.get(f"/api/v1/statuses/{reference}")
+    return None if response.status_code == 404 else str(response.json()["content"])
+
+
+class TestOverFaultServer(ContractOfBrokenReplies, ContractOfCutEdits, ContractOfCutDeletes):
     @pytest.fixture
     async def peer(self, over_faults: OverFaults) -> OverFaults:
         return over_faults
 
 
-class TestOverSandbox(ContractOfCuts):
+class TestOverSandbox(ContractOfCuts, ContractOfCutEdits, ContractOfCutDeletes):
     @pytest.fixture
     def peer(self, sandbox: Sandbox) -> OverSandbox:
         return OverSandbox(sandbox)
 
 
-class TestOverMock(Contract):
+class TestOverMock(Contract, ContractOfEdits, ContractOfDeletes):
     @pytest.fixture
     def peer(self, mock: MockServer) -> OverMock:
         return OverMock(mock)
@@ -175,6 +205,18 @@ class TestOverMock(Contract):
         message = peer.message()
         await publisher.publish(message)
         assert await publisher.find(message, datetime.now(UTC) + timedelta(seconds=5)) is None
+
+    async def test_post_of_the_same_words_in_another_place_is_another(
+        self, peer: OverMock, publisher: Mastodon
+    ) -> None:
+        started = datetime.now(UTC) - timedelta(seconds=5)
+        head = await publisher.publish(peer.message())
+        alone = peer.message()
+        part = replace(alone, key=f"{alone.key}.p2", reply_to=head.reference, root=head.reference)
+        made = await publisher.publish(alone)
+        assert await publisher.find(part, started) is None
+        answer = await publisher.publish(part)
+        assert (await publisher.find(part, started), await publisher.find(alone, started)) == (answer, made)
 
     async def test_find_that_is_refused_is_not_taken_for_never_made(self, peer: OverMock) -> None:
         publisher = peer.open(token="wrong")
@@ -204,6 +246,7 @@ def peer(over_faults: OverFaults) -> OverFaults:
 def test_unclear_posts_are_sent_again_under_the_same_key_while_it_is_kept(publisher: Mastodon) -> None:
     assert publisher.unclear is Unclear.SEND_AGAIN
     assert not isinstance(publisher, LooksUp), "the API can't be asked by key"
+    assert all(isinstance(publisher, able) for able in (Publishes, Edits, Deletes, Finds))
     assert timedelta(0) < KEY_KEPT < timedelta(hours=1)
 
 
@@ -218,19 +261,40 @@ async def test_request_is_what_the_api_documents(peer: OverFaults, publisher: Ma
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        *((status, Permanent) for status in (400, 410, 422)),
-        *((status, Transient) for status in (301, 401, 403, 404, 429, 503)),
-        *((status, Unknown) for status in (409, 500, 502, 504)),
+        *((status, verdict.error) for status, verdict in REFUSALS.items()),
+        *((status, Permanent) for status in (406, 418, 451)),
+        *((status, Transient) for status in (301, 302, 405, 408, 425)),
+        *((status, Unknown) for status in (409, 507, 520)),
     ],
 )
-async def test_refusal_keeps_the_servers_own_words(
+async def test_refusal_keeps_the_servers_own_words_and_a_new_one_is_logged(
     peer: OverFaults, publisher: Mastodon, status: int, expected: type
 ) -> None:
     peer.server.next.append(Reply(status, {"error": "its own words"}))
-    with capture_logs():
+    with capture_logs() as logs:
         error = await outcome(publisher, peer.message())
     assert (type(error), error.code) == (expected, str(status))
     assert "its own words" in error.reason
+    known = REFUSALS.get(status)
+    told = {line["event"] for line in logs}
+    if known is None:
+        assert told == {"mastodon.settings_fault" if status in (301, 302, 405) else "mastodon.new_error_code"}
+    else:
+        assert known.reason in error.reason
+        assert told == ({"mastodon.settings_fault"} if known.settings_fault else set())
+
+
+async def test_server_whose_limit_is_used_up_is_left_alone_until_it_says(peer: OverFaults, publisher: Mastodon) -> None:
+    soon = (datetime.now(UTC) + timedelta(seconds=60)).isoformat()
+    used_up = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": soon}
+    made = {"id": "1", "created_at": "2026-11-24T08:00:00Z", "url": None}
+    peer.server.next.append(Reply(200, made, used_up))
+    assert (await publisher.publish(peer.message())).reference == "1", "the last one that it takes"
+    error = await outcome(publisher, peer.message())
+    assert type(error) is Transient and error.retry_after == pytest.approx(60, abs=2)
+    assert len(peer.server.requests) == 1
+    await publisher.delete("7", "mairie")
+    assert [request.method for request in peer.server.requests] == ["POST", "DELETE"], "whose limit is another"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from publishers.base import LooksUp, Outcome, Permanent, PublishesMany, Receipt, Transient, Unknown, Untried
-from publishers.sms_http import CODES, SmsHttp, SmsOptions
+from publishers.sms_http import CODES, HttpGateway, SmsHttp
 from schemas.messages import Post, Text
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request, fault_server
@@ -37,7 +37,7 @@ class SmsPeer(Peer):
 
     def open(self, *, timeout: float = AT_MOST, token: str | None = None, url: str | None = None) -> SmsHttp:
         options = {"url": url or self.url, "token": token or "token-of-valmerande", "timeout": timeout}
-        return SmsHttp(SmsOptions.model_validate(options | {"webhook_secret": "x" * 24, "concurrency": 5}))
+        return SmsHttp(HttpGateway.model_validate(options | {"webhook_secret": "x" * 24, "concurrency": 5}))
 
     def message(self, text: str | None = None) -> Text:
         number = next(_numbers)
@@ -342,11 +342,11 @@ async def test_no_messages_is_nothing_to_do(peer: OverFaults, publisher: SmsHttp
 def test_faulty_option_is_named(change: dict[str, Any], where: str) -> None:
     good = {"url": "https://sms.example/v1/", "token": "t", "webhook_secret": "x" * 24}
     with pytest.raises(ValueError, match=where):
-        SmsOptions.model_validate(good | change)
+        HttpGateway.model_validate(good | change)
 
 
 def test_two_webhook_secrets_while_one_is_replaced() -> None:
-    options = SmsOptions.model_validate(
+    options = HttpGateway.model_validate(
         {"url": "https://e.example", "token": "t", "webhook_secret": f"{'x' * 24} {'y' * 24}"}
     )
     assert options.webhook_secrets == ("x" * 24, "y" * 24)

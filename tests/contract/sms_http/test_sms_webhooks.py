@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from publishers.sms_http import SmsHttp, SmsOptions
+from publishers.sms_http import HttpGateway, SmsHttp
 from schemas.deliveries import State
 from schemas.messages import Text
 from schemas.stop_words import stop_word
@@ -39,7 +39,7 @@ async def gateway(inlet: FaultServer, tmp_path: Path) -> AsyncIterator[Sandbox]:
 @pytest.fixture
 async def publisher(gateway: Sandbox) -> AsyncIterator[SmsHttp]:
     options = {"url": gateway.http, "token": "token-of-valmerande", "webhook_secret": SECRET}
-    opened = SmsHttp(SmsOptions.model_validate(options))
+    opened = SmsHttp(HttpGateway.model_validate(options))
     yield opened
     await opened.aclose()
 

@@ -180,8 +180,11 @@ class Postfix:
 
 
 @contextlib.asynccontextmanager
-async def postfix() -> AsyncIterator[Postfix]:
-    """Postfix in a folder of its own: accepts, and finds out later that bad.example does not want the mail."""
+async def postfix(more: str = "") -> AsyncIterator[Postfix]:
+    """Postfix in a folder of its own: accepts, and finds out later that bad.example does not want the mail.
+
+    ``more`` are further lines of its main.cf.
+    """
     command = program("postfix")
     if os.geteuid() != 0:
         absent("a private Postfix needs root to start")
@@ -198,7 +201,7 @@ async def postfix() -> AsyncIterator[Postfix]:
             started.append(process)
             ports.append(port)
         port = free_ports(1)[0]
-        _write_postfix(home, port, *ports)
+        _write_postfix(home, port, *ports, more)
         await _postfix(command, home, "start")
         try:
             await listening(port)
@@ -221,7 +224,7 @@ async def _postfix(command: str, home: Path, action: str) -> None:
         raise RuntimeError(f"postfix {action}: {output.decode()}\n{log.read_text() if log.exists() else ''}")
 
 
-def _write_postfix(home: Path, port: int, ok: int, bad: int, returned: int) -> None:
+def _write_postfix(home: Path, port: int, ok: int, bad: int, returned: int, more: str) -> None:
     etc = home / "etc"
     for folder in ("etc", "spool", "data"):
         (home / folder).mkdir()
@@ -254,7 +257,7 @@ minimal_backoff_time = 2s
 maximal_backoff_time = 4s
 queue_run_delay = 2s
 smtpd_error_sleep_time = 0
-"""
+{more}"""
     )
     shutil.copy(CERTIFICATE, etc / "localhost.pem")
     (etc / "localhost.pem").chmod(0o600)

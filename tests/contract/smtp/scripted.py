@@ -30,6 +30,16 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class TakeAndDrop:
+    """At the end of the content: take the mail, and close without a word."""
+
+
+@dataclass(frozen=True)
+class ThenClose:
+    """Answer as usual, and close."""
+
+
+@dataclass(frozen=True)
 class Mute:
     """Never answer again."""
 
@@ -39,7 +49,7 @@ class Lenient:
     """Answer DATA with 354 although no recipient was taken (RFC 2920 §3.1)."""
 
 
-Act = Reply | Say421 | Drop | Mute | Lenient
+Act = Reply | Say421 | Drop | TakeAndDrop | ThenClose | Mute | Lenient
 Script = Callable[[int, str, str], Act | None]
 """(index of the mail in its connection, verb, argument) → what to do, None for the usual.
 
@@ -283,7 +293,13 @@ class _Session:
         if isinstance(act, Reply):
             return await self.say(act.text)
         self.server.received.append((self.recipient, content[:-3]))
+        if isinstance(act, TakeAndDrop):
+            self.writer.transport.abort()
+            raise _Over
         await self.say(b"250 2.0.0 Ok: queued as Q%d" % len(self.server.received))
+        if isinstance(act, ThenClose):
+            await self.flush()
+            raise _Over
 
 
 def unstuffed(content: bytes) -> bytes:

@@ -4,16 +4,28 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from publishers.base import Outcome, Permanent, Receipt, Transient, Unknown, Untried
+from publishers.base import Finding, Outcome, Permanent, Receipt, Transient, Unknown, Untried
 from publishers.smtp import Smtp, SmtpOptions
+from publishers.smtp_options import Relay
 from schemas.messages import Mail
 
 CONTENT = b"From: mairie@valmerande.example\r\nSubject: essai\r\n\r\nligne\r\n.point\r\n..deux\r\n.\r\nfin\r\n"
 
 
+def relay(port: int, **more: Any) -> Relay:
+    """A relay on this machine, in clear unless told otherwise."""
+    return Relay(**{"host": "127.0.0.1", "port": port, "tls": "none", **more})
+
+
 def options(port: int, **more: Any) -> SmtpOptions:
-    """Options for a server on this machine, in clear unless told otherwise."""
-    return SmtpOptions(**{"host": "127.0.0.1", "port": port, "tls": "none", "local_hostname": "hub.example", **more})
+    """Options for one relay on this machine; ``more`` is of the relay or of the channel."""
+    own = {name: more.pop(name) for name in list(more) if name in Relay.model_fields}
+    return over({"main": relay(port, **own)}, **more)
+
+
+def over(relays: dict[str, Relay], **more: Any) -> SmtpOptions:
+    """Options for these relays."""
+    return SmtpOptions(**{"relays": relays, "local_hostname": "hub.example", **more})
 
 
 def mails(count: int, recipient: str = "voisin{}@example.org") -> list[Mail]:
@@ -50,6 +62,12 @@ async def send(messages: Sequence[Mail], with_options: SmtpOptions) -> Reported:
         await smtp.aclose()
     assert sorted(reported) == sorted(mail.key for mail in messages)
     return reported
+
+
+async def checked(with_options: SmtpOptions) -> Finding:
+    """What the check says of the only relay."""
+    (finding,) = await Smtp(with_options).check()
+    return finding
 
 
 async def until(condition: Callable[[], object], seconds: float = 5) -> None:

@@ -5,12 +5,13 @@ import ssl
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
-from publishers.base import Permanent, Unknown, Untried
-from publishers.smtp import Smtp, SmtpSettingsError, check
+from publishers.base import Permanent, Transient, Unknown, Untried
+from publishers.smtp import Smtp
 from tests.contract.smtp.peers import CERTIFICATE
 from tests.contract.smtp.scripted import Act, Drop, Mute, Reply, Say421, Script, ScriptedServer, at
-from tests.contract.smtp.sending import Reported, mails, options, send, until
+from tests.contract.smtp.sending import Reported, checked, mails, options, send, until
 
 pytestmark = pytest.mark.contract
 
@@ -86,8 +87,8 @@ async def test_server_that_will_not_talk_leaves_all_untried(verb: str, act: Act)
         reported = await send(mails(5), options(server.port, connect_timeout=0.3))
         assert all(isinstance(outcome, Untried) for outcome in reported.values())
         assert server.connections <= 5
-        with pytest.raises(Untried):
-            await check(options(server.port, connect_timeout=0.3))
+        found = await checked(options(server.port, connect_timeout=0.3))
+        assert not found.ok and found.mend
 
 
 async def test_connection_refused_leaves_all_untried(unused_tcp_port: int) -> None:
@@ -118,7 +119,7 @@ async def test_mails_over_tls_with_login(tls: str, certificate: Path, server_tls
         reported = await send(mails(50), options(server.port, connections=1, **login))
         assert isinstance(reported["3"], Permanent)
         assert reported.receipts() == 49
-        await check(options(server.port, **login))
+        assert (await checked(options(server.port, **login))).ok
 
 
 async def test_content_lost_over_tls_is_unknown_too(certificate: Path, server_tls: ssl.SSLContext) -> None:
@@ -138,39 +139,33 @@ async def test_content_lost_over_tls_is_unknown_too(certificate: Path, server_tl
 async def test_wrong_password_is_told_as_a_fault_of_the_settings(certificate: Path, server_tls: ssl.SSLContext) -> None:
     async with ScriptedServer(tls=server_tls, password="secret") as server:
         wrong = options(server.port, tls="starttls", ca_file=certificate, username="hub", password="guess")
-        smtp, reported = Smtp(wrong), Reported()
-        with pytest.raises(SmtpSettingsError, match="refuses the user name or password"):
-            await smtp.publish_many(mails(20), reported)
-        assert len(reported) == 20
-        assert {type(outcome) for outcome in reported.values()} == {Untried}
+        with structlog.testing.capture_logs() as logs:
+            reported = await send(mails(20), wrong)
+        assert {type(outcome) for outcome in reported.values()} == {Transient}, "they wait for somebody"
+        assert "refuses the user name or password" in str(reported["0"])
+        assert [line["log_level"] for line in logs if line["event"] == "email.settings_fault"] == ["error"]
         assert not any(command.startswith("MAIL") for command in server.commands)
-        await smtp.aclose()
-        with pytest.raises(Permanent, match="refuses the user name or password") as told:
-            await check(wrong)
-        assert "guess" not in str(told.value)
+        found = await checked(wrong)
+        assert not found.ok and found.mend and "channels.email.relays.main" in found.mend
+        assert "guess" not in f"{found} {logs} {reported}"
 
 
 async def test_server_that_wants_a_login_is_a_fault_of_the_settings() -> None:
     async with ScriptedServer(at(0, "MAIL", Reply(b"530 5.7.0 Authentication required"))) as server:
-        smtp, reported = Smtp(options(server.port)), Reported()
-        with pytest.raises(SmtpSettingsError, match="log in"):
-            await smtp.publish_many(mails(20), reported)
-        assert len(reported) == 20
-        assert {type(outcome) for outcome in reported.values()} == {Untried}
-        await smtp.aclose()
+        reported = await send(mails(20), options(server.port))
+        assert {type(outcome) for outcome in reported.values()} == {Transient}
+        assert "log in" in str(reported["0"])
 
 
 async def test_encryption_is_never_given_up_silently(server_tls: ssl.SSLContext) -> None:
     async with ScriptedServer() as server:
-        with pytest.raises(Permanent, match="STARTTLS"):
-            await check(options(server.port, tls="starttls"))
+        assert "STARTTLS" in (await checked(options(server.port, tls="starttls"))).says
     async with ScriptedServer(tls=server_tls) as server:
-        with pytest.raises(Permanent, match="certificate"):
-            await check(options(server.port, tls="starttls"))
-        await check(options(server.port, tls="starttls", verify=False))
+        assert "certificate" in (await checked(options(server.port, tls="starttls"))).says
+        assert (await checked(options(server.port, tls="starttls", verify=False))).ok
 
 
 async def test_check_sends_nothing_and_says_goodbye() -> None:
     async with ScriptedServer() as server:
-        await check(options(server.port))
+        assert (await checked(options(server.port))).ok
         assert [command.split()[0] for command in server.commands] == ["EHLO", "NOOP", "QUIT"]

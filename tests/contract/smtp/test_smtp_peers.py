@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 
 from publishers.base import Permanent, Receipt, Transient, Unknown, Untried
-from publishers.smtp import Smtp, check
+from publishers.smtp import Smtp
 from tests.contract.smtp import peers
 from tests.contract.smtp.scripted import Act, Drop, Mute, Reply, Say421, Script, ScriptedServer
-from tests.contract.smtp.sending import Reported, mails, options, send
+from tests.contract.smtp.sending import Reported, checked, mails, options, send
 
 pytestmark = [pytest.mark.contract, pytest.mark.asyncio(loop_scope="module")]
 
@@ -96,7 +96,7 @@ async def test_accepted(peer: peers.Peer, behaviour: str) -> None:
     more = {"tls": "starttls", "ca_file": peers.CERTIFICATE} if behaviour == "starttls" else {}
     reported = await send(mails(120, spot.recipient), options(spot.port, **more))
     assert reported.receipts() == 120
-    await check(options(spot.port, **more))
+    assert (await checked(options(spot.port, **more))).ok
 
 
 @over("refused", "content refused")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from hub.withdrawal import withdraw
-from publishers.base import Receipt, Transient, Unclear, Unknown
+from publishers.base import CANNOT_SAY, Receipt, Transient, Unclear, Unknown
 from store import batches, optouts
 from store.database import transaction
 from tests.integration.hub.providers import AskableProvider, ForgetfulProvider, Provider
@@ -405,3 +405,35 @@ async def test_interrupted_holder_hears_the_correction(town: Town) -> None:
     await town.settle()
     assert await town.audience(correction) == people[:2]
     assert await town.states(correction) == {"sent": 2}
+
+
+async def test_provider_that_can_not_be_asked_about_a_message_leaves_it_to_the_receipt_then_to_an_officer(
+    town: Town,
+) -> None:
+    provider = speaks(town, Unclear.WAIT, askable=True)
+    assert isinstance(provider, AskableProvider)
+    await town.settle_in(1)
+    provider.answers = [Unknown("cut")]
+    provider.cannot_say = Transient("it has no id yet", code=CANNOT_SAY)
+    await town.announce()
+    await town.run()
+    await town.let_time_pass()
+    await town.run()
+    assert await town.dues() == {"resolve": 1}
+    assert timedelta(minutes=8) < await until_due(town) <= timedelta(minutes=10), "a receipt may still come"
+    await town.do("UPDATE fact SET at = at - interval '11 minutes' WHERE state = 6")
+    await town.settle()
+    assert (len(provider.asked), await town.dues()) == (1, {"officer": 1})
+
+
+async def test_and_in_the_urgent_lane_it_is_sent_once_more(town: Town) -> None:
+    provider = speaks(town, Unclear.WAIT, askable=True)
+    assert isinstance(provider, AskableProvider)
+    await town.settle_in(1)
+    provider.answers = [Unknown("cut")]
+    provider.cannot_say = Transient("it has no id yet", code=CANNOT_SAY)
+    await town.announce(lane="urgent")
+    await town.run()
+    await town.do("UPDATE fact SET at = at - interval '2 minutes' WHERE state = 6")
+    await town.settle()
+    assert (len(provider.asked), await town.states()) == (2, {"sent": 1})

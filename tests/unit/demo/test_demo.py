@@ -26,7 +26,13 @@ assert TOWN.rules is not None
 RULES = parse_rules(
     (FOLDER / TOWN.rules).read_text(encoding="utf-8"),
     TOWN.rules,
-    Known(TOWN.areas, tuple(DESCRIBED.themes), tuple(CHANNELS), tuple(template_of(name) for name in TYPES), TOWN.languages),
+    Known(
+        TOWN.areas,
+        tuple(DESCRIBED.themes),
+        tuple(CHANNELS),
+        tuple(template_of(name) for name in TYPES),
+        TOWN.languages,
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 from hub import settings
 from hub.settings import Settings
 from launcher.ports import Ports, setting_of
+from publishers import sms
 from publishers.registry import CHANNELS
 
 pytestmark = pytest.mark.unit
@@ -34,6 +35,12 @@ def _of(model: type[BaseModel], place: tuple[str, ...]) -> Iterator[tuple[str, s
         kind: Any = field.annotation
         if here == ("channels",):
             continue  # each channel's own options
+        if here == ("channels", "sms", "gateways"):
+            for each in sms.KINDS:
+                yield from _of(sms.options_of(each), (*here, "<name>"))
+            continue
+        if here[:3] == ("channels", "sms", "gateways") and name == "kind" and field.default != "http":
+            continue  # "http" is what it is when it is left out; the other kinds are named
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _of(kind, here)
         elif get_origin(kind) is dict:

@@ -141,6 +141,18 @@ def test_words_that_the_account_has_said_lately_get_the_time_of_day_once() -> No
     assert instead(replace(said, text="x" * 200), "duplicate", WHOLE, SHORT_POSTS, BOTH, now=NOON) is None
 
 
+def test_the_rest_of_a_thread_stands_alone_when_somebody_removed_its_head() -> None:
+    rest = Step(2, "publish", "Suite (2/2)", answers=PREVIOUS)
+    assert instead(rest, "gone", WHOLE, SHORT_POSTS, BOTH, now=NOON) == replace(rest, answers=None)
+    assert instead(replace(rest, answers=None), "gone", WHOLE, SHORT_POSTS, BOTH, now=NOON) is None
+
+
+def test_a_content_warning_counts_with_the_text() -> None:
+    warned = replace(WHOLE, text="mot " * 49, link=None, warning="Images choquantes")
+    assert len(texts(replace(warned, warning=None), SHORT_POSTS)) == 1
+    assert len(texts(warned, SHORT_POSTS)) == 2
+
+
 def test_any_other_refusal_is_final() -> None:
     assert instead(Step(1, "edit", "Fin.", target="a"), "too_long", WHOLE, SHORT_POSTS, BOTH, now=NOON) is None
     assert instead(Step(1, "publish", "Fin."), "too_long", WHOLE, SHORT_POSTS, BOTH, now=NOON) is None

@@ -9,7 +9,10 @@ from publishers.base import Limits, Unclear
 
 pytestmark = pytest.mark.unit
 
-VENDORS = ("httpx", "aiosmtplib", "mastodon", "publishers.smtp", "publishers.sms_http", "publishers.mastodon")
+VENDORS = (
+    *("httpx", "aiosmtplib", "mastodon", "publishers.smtp", "publishers.sms", "publishers.sms_http"),
+    "publishers.mastodon",
+)
 
 
 class _SomebodyElsesOptions(BaseModel):
@@ -28,7 +31,7 @@ def test_reading_the_registry_loads_no_vendor_library() -> None:
 
 def test_options_of_one_channel_load_that_channel_alone() -> None:
     loaded = _loaded_by("from publishers.registry import CHANNELS\nCHANNELS['sms'].options_type()")
-    assert loaded == {"httpx", "publishers.sms_http"}
+    assert loaded == {"httpx", "publishers.sms"}
 
 
 @pytest.mark.parametrize("name", registry.CHANNELS)
@@ -42,7 +45,7 @@ def test_every_line_leads_to_frozen_options_and_a_publisher(name: str) -> None:
 
 async def test_open_gives_the_publisher_of_that_channel() -> None:
     options = registry.channel("sms").options_type()(
-        url="http://gateway.example", token="t", webhook_secret="whsec_" + "QUJD" * 8, concurrency=3
+        gateways={"main": {"url": "http://gateway.example", "token": "t", "webhook_secret": "x" * 24, "concurrency": 3}}
     )
     publisher = registry.open_publisher("sms", options)
     assert publisher.channel == "sms"

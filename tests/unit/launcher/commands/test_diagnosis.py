@@ -36,9 +36,9 @@ def environment(home: Path, port: int, **more: str) -> dict[str, str]:
 
 async def test_servers_that_are_away_are_faults_with_a_way_to_mend(tmp_path: Path, free_port: int) -> None:
     channels = {
-        "TAMBOUR_CHANNELS__EMAIL__HOST": "127.0.0.1",
-        "TAMBOUR_CHANNELS__EMAIL__PORT": str(free_port),
-        "TAMBOUR_CHANNELS__EMAIL__TLS": "none",
+        "TAMBOUR_CHANNELS__EMAIL__RELAYS__MAIN__HOST": "127.0.0.1",
+        "TAMBOUR_CHANNELS__EMAIL__RELAYS__MAIN__PORT": str(free_port),
+        "TAMBOUR_CHANNELS__EMAIL__RELAYS__MAIN__TLS": "none",
         "TAMBOUR_CHANNELS__MASTODON__ACCOUNTS__VALMERANDE__URL": f"http://127.0.0.1:{free_port}",
         "TAMBOUR_CHANNELS__MASTODON__ACCOUNTS__VALMERANDE__TOKEN": "token",
     }

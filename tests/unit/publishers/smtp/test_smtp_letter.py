@@ -1,14 +1,13 @@
-"""A mail in the bytes of SMTP, and the options of the server it goes to."""
-
-from pathlib import Path
+"""A mail in the bytes of SMTP, as one server takes it."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from publishers.base import Permanent, PublishesMany, Unclear
-from publishers.smtp import Offers, Smtp, SmtpOptions, letter
+from publishers.base import Checks, Permanent, PublishesMany, Unclear
+from publishers.smtp import Smtp, SmtpOptions
+from publishers.smtp_letter import Offers, letter
+from publishers.smtp_options import Relay
 from publishers.smtp_pipeline import stuffed
 from schemas.messages import Mail, Text
 
@@ -35,6 +34,9 @@ def test_envelope_announces_the_size_where_the_server_asks_for_it() -> None:
         mail(sender="a@x>\nRSET"),
         mail("a b@x.example"),
         mail("é@x.example"),
+        mail("a@-é-.example"),
+        mail("a@é" + "é" * 80 + ".example"),
+        mail(sender="é@x.example"),
         mail("b" * 250 + "@x.example"),
         mail(content=b"x" * 1001),
         mail(content="é\r\n".encode()),
@@ -66,26 +68,52 @@ def test_content_ends_where_it_ends_and_comes_out_as_it_went_in(lines: list[byte
     assert arrived in (content, content + b"\r\n")
 
 
-def test_options_tell_what_is_wrong_with_them(tmp_path: Path) -> None:
-    for wrong in (
-        {"username": "hub"},
-        {"username": "hub", "password": "x", "tls": "none", "host": "relay.example"},
-        {"ca_file": tmp_path / "none.pem"},
-        {"connections": 0},
-        {"helo": "x"},
-        {"local_hostname": "hub example"},
-    ):
-        with pytest.raises(ValidationError):
-            SmtpOptions(**{"host": "relay.example", **wrong})
-    assert SmtpOptions(host="127.0.0.1", tls="none", username="hub", password="x").port == 587
-    assert "geheim" not in repr(SmtpOptions(host="x", username="hub", password="geheim"))
+@pytest.mark.parametrize(
+    ("recipient", "sent"),
+    [
+        ("accueil@mairie-évry.example", "accueil@xn--mairie-vry-h7a.example"),
+        ("accueil@ÉCOLE.example", "accueil@xn--cole-9oa.example"),
+    ],
+)
+def test_international_domain_goes_anywhere_as_a_labels(recipient: str, sent: str) -> None:
+    envelope = letter(mail(recipient), PLAIN).envelope
+    assert f"RCPT TO:<{sent}>".encode() in envelope and b"SMTPUTF8" not in envelope
+
+
+def test_letters_beyond_ascii_before_the_at_need_a_server_that_knows_them() -> None:
+    made = letter(mail("hélène@mairie-évry.example"), MODERN)
+    assert "RCPT TO:<hélène@xn--mairie-vry-h7a.example>".encode() in made.envelope
+    assert b"> SMTPUTF8\r\n" in made.envelope
+    with pytest.raises(Permanent, match=r"letters beyond ASCII before its @.*SMTPUTF8") as refused:
+        letter(mail("hélène@x.example"), PLAIN)
+    assert refused.value.code == "smtputf8" and not refused.value.address_dead
+
+
+def test_header_beyond_ascii_needs_a_server_that_knows_it_and_a_body_does_not() -> None:
+    eight = Offers(pipelining=True, size=None, eight_bit=True, utf8=False)
+    made = letter(mail(content="A: b\r\n\r\né\r\n".encode()), eight)
+    assert b"BODY=8BITMIME\r\n" in made.envelope
+    with pytest.raises(Permanent, match="SMTPUTF8"):
+        letter(mail(content="To: é\r\n\r\nc\r\n".encode()), eight)
+    assert b"BODY=8BITMIME SMTPUTF8\r\n" in letter(mail(content="To: é\r\n\r\nc\r\n".encode()), MODERN).envelope
+
+
+def test_size_counts_what_signing_added() -> None:
+    made = letter(mail(), PLAIN, lambda content: b"X: y\r\n" + content)
+    assert made.content == b"X: y\r\nA: b\r\n\r\nc\r\n"
+    assert b"SIZE=17" in made.envelope
+    with pytest.raises(Permanent, match="larger") as refused:
+        letter(mail(content=b"x" * 999), PLAIN, lambda content: b"X: y\r\n" + content)
+    assert refused.value.code == "size"
 
 
 async def test_channel_says_what_the_hub_asks_of_it() -> None:
-    smtp = Smtp(SmtpOptions(host="127.0.0.1", connections=7))
+    smtp = Smtp(
+        SmtpOptions(relays={"a": Relay(host="127.0.0.1", connections=7), "b": Relay(host="::1", connections=2)})
+    )
     assert (smtp.channel, smtp.unclear) == ("email", Unclear.SEND_ONCE_MORE)
-    assert smtp.limits.concurrency == 7
-    assert isinstance(smtp, PublishesMany)
+    assert smtp.limits.concurrency == 9
+    assert isinstance(smtp, PublishesMany) and isinstance(smtp, Checks)
     await smtp.publish_many([], lambda key, outcome: pytest.fail("nothing to report"))
     with pytest.raises(TypeError, match="takes Mail"):
         await smtp.publish_many([Text("1", "Mairie", "+33639980000", "x")], lambda key, outcome: None)

@@ -60,15 +60,62 @@ def test_unlisted_code_falls_to_its_class_and_is_logged_once(monkeypatch: pytest
         assert type(refusal(499, "hm", "RCPT")) is Transient
         assert type(refusal(550, "5.9.9 hm", "RCPT")) is Permanent
         assert type(refusal(550, "5.1.1 known", "RCPT")) is Permanent
-    assert [entry["code"] for entry in logs] == ["499", "550 5.9.9"]
+    assert [(entry["event"], entry["log_level"], entry["code"]) for entry in logs] == [
+        ("email.new_error_code", "error", "499"),
+        ("email.new_error_code", "error", "550 5.9.9"),
+    ]
 
 
-def test_every_row_has_words_and_only_a_permanent_kind_kills_an_address() -> None:
+DEAD = {"1.1", "1.2", "1.3", "1.6", "1.10", "2.1", "7.17", "7.18"}
+"""What a 5.x.y of these says of the address itself, at RCPT or later."""
+OURS = {"7.8", "7.9", "7.10", "7.11", "7.12"}
+"""What a 5.x.y of these says of our own settings."""
+
+
+@pytest.mark.parametrize("detail", ENHANCED)
+def test_every_enhanced_code_as_a_temporary_refusal_is_tried_again(detail: str) -> None:
+    error = refusal(450, f"4.{detail} words of the server", "RCPT")
+    assert type(error) is Transient
+    assert (error.code, error.retry_after) == (f"450 4.{detail}", None)
+    assert error.reason == f"{ENHANCED[detail].reason}; the server said: 4.{detail} words of the server"
+
+
+@pytest.mark.parametrize("detail", ENHANCED)
+def test_every_enhanced_code_as_a_lasting_refusal_is_for_good_or_for_us_to_mend(detail: str) -> None:
+    error = refusal(550, f"5.{detail} words of the server", "RCPT")
+    assert error.code == f"550 5.{detail}" and error.reason.startswith(ENHANCED[detail].reason)
+    if detail in OURS:
+        assert type(error) is SmtpSettingsError
+    else:
+        assert type(error) is Permanent
+        assert error.address_dead is (detail in DEAD)
+        assert refusal(550, f"5.{detail}", "MAIL") == Permanent(
+            f"{ENHANCED[detail].reason}; the server said: 5.{detail}", code=f"550 5.{detail}"
+        )
+
+
+@pytest.mark.parametrize("code", BASIC)
+def test_every_reply_code_is_judged_by_its_class_unless_it_is_about_us(code: int) -> None:
+    error = refusal(code, "words of the server", "RCPT")
+    assert error.code == str(code) and error.reason == f"{BASIC[code].reason}; the server said: words of the server"
+    if code in (432, 525, 530, 534, 535, 538):
+        assert type(error) is SmtpSettingsError
+    elif code == 421:
+        assert type(error) is Untried
+    elif code < 500:
+        assert type(error) is Transient
+    else:
+        assert type(error) is Permanent
+        assert error.address_dead is (code == 556)
+
+
+def test_every_row_has_words() -> None:
     assert all(meaning.reason for meaning in (*ENHANCED.values(), *BASIC.values()))
-    assert not any(meaning.address_dead or meaning.settings for code, meaning in BASIC.items() if code < 500)
-    assert {row for row, meaning in ENHANCED.items() if meaning.address_dead} == {
-        "1.1", "1.2", "1.3", "1.6", "1.10", "2.1",
-    }  # fmt: skip
+
+
+def test_pause_that_the_server_asks_for_is_kept() -> None:
+    error = refusal(450, "4.7.1 Greylisted, come back in 5 minutes", "RCPT")
+    assert isinstance(error, Transient) and error.retry_after == 300
 
 
 def test_words_of_the_server_are_kept_on_one_line_and_short() -> None:
@@ -82,7 +129,16 @@ def test_words_of_the_server_are_kept_on_one_line_and_short() -> None:
     [
         ("2.0.0 Ok: queued as 4XyZ12", "4XyZ12"),  # Postfix
         ("OK id=1rABcd-0003X1-5b", "1rABcd-0003X1-5b"),  # Exim
+        ("2.0.0 Accepted as 17", "17"),  # the sandbox
+        ("2.6.0 <a@v.example> [InternalId=8435, Hostname=x.example] Queued mail for delivery", "8435"),  # Exchange
+        ("ok 1700000000 qp 12345", "12345"),  # qmail
+        ("2.0.0 4AB1C2d3012345 Message accepted for delivery", "4AB1C2d3012345"),  # Sendmail
+        ("2.0.0 1a2b3c4d Message accepted for delivery", "1a2b3c4d"),  # OpenSMTPD
+        ("2.0.0 OK  1700000000 ffacd0b85a97d-38259f0e1aasi123.456 - gsmtp", "ffacd0b85a97d-38259f0e1aasi123.456"),
+        ("Ok 0100019372abcdef-1234-000000", "0100019372abcdef-1234-000000"),  # Amazon SES
         ("2.0.0 Ok", None),
+        ("Ok, thank you", None),
+        ("", None),
     ],
 )
 def test_receipt_carries_the_queue_id(text: str, reference: str | None) -> None:

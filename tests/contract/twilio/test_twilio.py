@@ -1,0 +1,438 @@
+"""SMS by Twilio, over a fault server and over the sandbox, both with the error bodies of its documentation."""
+
+import base64
+import itertools
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from publishers import sms_twilio_receipts
+from publishers.base import Checks, Finds, LooksUp, Permanent, Receipt, Transient, Unknown, Untried
+from publishers.sms_twilio import SmsTwilio, TwilioGateway
+from publishers.sms_twilio_errors import CODES
+from schemas.deliveries import State
+from schemas.messages import Text
+from schemas.stop_words import stop_word
+from schemas.webhooks import SmsInbound, SmsReceipt
+from tests.contract.conftest import Sandbox, running_sandbox
+from tests.contract.fault_server import FaultServer, Reply, Request, fault_server
+from tests.contract.suite import AT_MOST, PATIENCE, ContractOfBrokenReplies, ContractOfCuts, Peer, Trouble, outcome
+
+pytestmark = pytest.mark.contract
+
+ACCOUNT, KEY, SERVICE = "AC" + "0" * 32, "SK" + "1" * 32, "MG" + "2" * 32
+TOKEN = "the auth token of the account"
+DOOR = "https://annonces.valmerande.example/webhooks/sms/twilio"
+_numbers = itertools.count()
+
+
+def options_for(url: str, **more: Any) -> TwilioGateway:
+    return TwilioGateway.model_validate(
+        {
+            "kind": "twilio",
+            "url": url,
+            "account_sid": ACCOUNT,
+            "api_key": KEY,
+            "api_secret": "sandbox-secret",
+            "auth_token": TOKEN,
+            "status_callback": DOOR,
+            "concurrency": 5,
+            **more,
+        }
+    )
+
+
+class TwilioPeer(Peer):
+    deduplicates = False
+    too_long = "Ne buvez pas l'eau du robinet. " * 60
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def open(self, *, timeout: float = AT_MOST, token: str | None = None, url: str | None = None) -> SmsTwilio:
+        secret = f"sandbox-{token or 'secret'}"
+        return SmsTwilio(options_for(url or self.url, timeout=timeout, api_secret=secret))
+
+    def message(self, text: str | None = None) -> Text:
+        number = next(_numbers)
+        key = f"{number:x}-{int(time.time()):x}.1"
+        return Text(key, "VALMERANDE", f"+33639980{200 + number % 700}", text or f"Rue barrée ({key})")
+
+
+class OverFaults(TwilioPeer):
+    def __init__(self, server: FaultServer) -> None:
+        super().__init__(server.url)
+        self.server = server
+        self.messages: list[dict[str, Any]] = []
+        server.application = self.twilio
+
+    def twilio(self, request: Request) -> Reply:
+        """A Twilio that keeps to its documentation, for whatever is not told otherwise."""
+        keys = base64.b64decode(request.headers["authorization"].removeprefix("Basic ")).decode()
+        if keys != f"{KEY}:sandbox-secret":
+            return _error(20003, 401)
+        if request.path == f"/2010-04-01/Accounts/{ACCOUNT}.json":
+            return Reply(200, {"sid": ACCOUNT, "status": "active", "friendly_name": "Valmerande"})
+        assert request.path == f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
+        if request.method == "GET":
+            # a sloppy filter: the publisher must check
+            return Reply(200, {"messages": list(reversed(self.messages))[: int(request.query["PageSize"][0])]})
+        form = form_of(request)
+        if len(form["Body"]) > 1600:
+            return _error(21617, 400)
+        return Reply(201, self.take(form))
+
+    def take(self, form: dict[str, str], at: datetime | None = None) -> dict[str, Any]:
+        """Keep a message, as the list then shows it."""
+        taken = {
+            "sid": f"SM{len(self.messages):032x}",
+            "body": form["Body"],
+            "to": form["To"],
+            "from": form.get("From"),
+            "direction": "outbound-api",
+            "status": "queued",
+            "date_created": format_datetime(at or datetime.now(UTC)),
+            "date_sent": None,
+        }
+        self.messages.append(taken)
+        return taken
+
+    async def will(self, trouble: Trouble) -> None:
+        replies: dict[Trouble, Reply] = {
+            Trouble.REFUSE: _error(21610, 400),
+            Trouble.THROTTLE: _error(20429, 429, "7"),
+            Trouble.UNAVAILABLE: _error(20503, 503),
+        }
+        self.server.next.append(replies.get(trouble, trouble))
+
+    async def taken(self, message: Any) -> int:
+        return sum(one["body"] == message.text for one in self.messages)
+
+    async def reached(self, count: int = 1) -> None:
+        await self.server.reached(count)
+
+    async def hung_up(self) -> None:
+        await self.server.until(lambda: self.server.closed > 0)
+
+
+class OverSandbox(TwilioPeer):
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(f"{sandbox.http}/twilio")
+        self.sandbox = sandbox
+
+    async def will(self, trouble: Trouble) -> None:
+        kind = {
+            Trouble.REFUSE: "refuse",
+            Trouble.THROTTLE: "throttle",
+            Trouble.UNAVAILABLE: "error",
+            Trouble.HANG: "hang",
+            Trouble.TAKE_AND_CUT: "drop",
+        }[trouble]
+        asked = {"provider": "sms", "kind": kind, "count": 1, "retry_after": 7}
+        async with httpx.AsyncClient() as client:
+            (await client.post(f"{self.sandbox.http}/sandbox/faults", json=asked)).raise_for_status()
+
+    async def taken(self, message: Any) -> int:
+        lines = self.sandbox.journal("sms")
+        return sum(line.get("client_reference") == message.key and "id" in line for line in lines)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox of its own: numbers that misbehave once have not done so yet."""
+    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as running:
+        yield running
+
+
+class TestOverFaultServer(ContractOfBrokenReplies):
+    @pytest.fixture
+    async def peer(self, over_faults: OverFaults) -> OverFaults:
+        return over_faults
+
+
+class TestOverSandbox(ContractOfCuts):
+    @pytest.fixture
+    def peer(self, sandbox: Sandbox) -> OverSandbox:
+        return OverSandbox(sandbox)
+
+    async def test_search_finds_what_was_taken_without_an_answer(self, peer: OverSandbox, publisher: SmsTwilio) -> None:
+        message, since = peer.message(), datetime.now(UTC)
+        assert await publisher.find(message, since) is None
+        await peer.will(Trouble.TAKE_AND_CUT)
+        await outcome(publisher, message)
+        found = await publisher.find(message, since)
+        assert found is not None and found.reference
+
+    @pytest.mark.parametrize(
+        ("ending", "error"),
+        [
+            ("87", Transient),
+            ("88", Permanent),
+            ("89", Transient),
+            ("90", Permanent),
+            ("91", Transient),
+            ("96", Unknown),
+        ],
+    )
+    async def test_numbers_that_misbehave_are_understood_without_a_new_code(
+        self, peer: OverSandbox, publisher: SmsTwilio, ending: str, error: type[Exception]
+    ) -> None:
+        message = Text(peer.message().key, "VALMERANDE", f"+336399801{ending}", "Rue barrée")
+        with capture_logs() as logs:
+            assert type(await outcome(publisher, message)) is error
+        assert "sms.new_error_code" not in {line["event"] for line in logs}
+
+    async def test_check_proves_the_keys(self, peer: OverSandbox, publisher: SmsTwilio) -> None:
+        [finding] = await publisher.check()
+        assert finding.ok and finding.name == ACCOUNT
+        wrong = peer.open(token="wrong")
+        [finding] = await wrong.check()
+        assert not finding.ok and finding.mend
+        await wrong.aclose()
+
+
+@pytest.fixture
+async def over_faults() -> AsyncIterator[OverFaults]:
+    async with fault_server(lambda _: Reply(500)) as server:
+        yield OverFaults(server)
+
+
+@pytest.fixture
+def peer(over_faults: OverFaults) -> OverFaults:
+    return over_faults
+
+
+def form_of(request: Request) -> dict[str, str]:
+    return dict(parse_qsl(request.content.decode(), strict_parsing=True))
+
+
+def _error(code: int | str, status: int = 418, pause: str = "11") -> Reply:
+    """The body that Twilio sends with an error."""
+    content = {
+        "code": int(code),
+        "message": f"about {code}",
+        "more_info": f"https://www.twilio.com/docs/errors/{code}",
+        "status": status,
+    }
+    return Reply(status, content, {"Retry-After": pause})
+
+
+def test_it_can_be_searched_but_not_asked_by_key(publisher: SmsTwilio) -> None:
+    assert isinstance(publisher, Finds) and isinstance(publisher, Checks)
+    assert not isinstance(publisher, LooksUp)
+
+
+async def test_request_is_what_twilio_documents(peer: OverFaults, publisher: SmsTwilio) -> None:
+    await publisher.publish(Text("1f-2a.1", "VALMERANDE", "+33639980001", "Crue : évacuez"))
+    [request] = peer.server.requests
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert form_of(request) == {
+        "To": "+33639980001",
+        "From": "VALMERANDE",
+        "Body": "Crue : évacuez",
+        "ValidityPeriod": "36000",
+        "StatusCallback": f"{DOOR}?key=1f-2a.1",
+    }
+
+
+async def test_messaging_service_chooses_the_sender(peer: OverFaults) -> None:
+    publisher = SmsTwilio(options_for(peer.url, messaging_service_sid=SERVICE))
+    message = Text("a", "VALMERANDE", "+33639980001", "x")
+    await publisher.publish(message)
+    form = form_of(peer.server.requests[0])
+    assert form["MessagingServiceSid"] == SERVICE and "From" not in form
+    assert await publisher.find(message, datetime.now(UTC)) is not None, "whoever the sender was"
+    await publisher.aclose()
+
+
+async def test_validity_ends_with_the_announcement(peer: OverFaults, publisher: SmsTwilio) -> None:
+    await publisher.publish(Text("a", "V", "+33639980001", "x", datetime.now(UTC) + timedelta(minutes=10)))
+    assert 590 <= int(form_of(peer.server.requests[0])["ValidityPeriod"]) <= 600
+
+
+async def test_expired_message_is_never_handed_over(peer: OverFaults, publisher: SmsTwilio) -> None:
+    error = await outcome(publisher, Text("a", "V", "+33639980001", "x", datetime.now(UTC)))
+    assert type(error) is Untried and error.code == "expired"
+    assert peer.server.requests == []
+
+
+@pytest.mark.parametrize("code", CODES)
+async def test_every_code_of_the_table_is_told_with_its_reason(
+    peer: OverFaults, publisher: SmsTwilio, code: str
+) -> None:
+    peer.server.next.append(_error(code))
+    with capture_logs() as logs:
+        error = await outcome(publisher, peer.message())
+    verdict = CODES[code]
+    assert (type(error), error.code, error.reason) == (verdict.error, code, verdict.reason)
+    assert not isinstance(error, Transient) or error.retry_after == 11
+    assert not isinstance(error, Permanent) or error.address_dead is verdict.address_dead
+    assert ("sms.settings_fault" in {line["event"] for line in logs}) is verdict.settings_fault
+
+
+def test_stop_and_an_unreachable_telephone_kill_no_address() -> None:
+    dead = {code for code, verdict in CODES.items() if verdict.address_dead}
+    assert dead == {"21211", "21614", "21635", "30005", "30006"}
+    assert SmsTwilio.of_message == {"21408", "21608"}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        *((status, Permanent) for status in (400, 410, 422)),
+        *((status, Transient) for status in (401, 403, 404, 429, 503)),
+        *((status, Unknown) for status in (409, 500, 502)),
+    ],
+)
+async def test_code_that_is_new_goes_by_its_status_and_is_logged(
+    peer: OverFaults, publisher: SmsTwilio, status: int, expected: type
+) -> None:
+    peer.server.next.append(_error(99999, status))
+    with capture_logs() as logs:
+        error = await outcome(publisher, peer.message())
+    assert type(error) is expected and error.code == "99999"
+    assert [line["code"] for line in logs if line["event"] == "sms.new_error_code"] == ["99999"]
+
+
+async def test_bare_error_of_a_proxy_proves_nothing(peer: OverFaults, publisher: SmsTwilio) -> None:
+    peer.server.next.append(Reply(502, b"<h1>Bad gateway</h1>"))
+    assert type(await outcome(publisher, peer.message())) is Unknown
+
+
+async def test_settings_fault_is_loud_and_tells_no_secret(peer: OverFaults) -> None:
+    publisher = peer.open(token="to-keep")
+    with capture_logs() as logs:
+        await outcome(publisher, peer.message())
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["sms.settings_fault"]
+    assert "sandbox-to-keep" not in repr(logs)
+    await publisher.aclose()
+
+
+async def test_search_ignores_other_words_numbers_senders_and_times(peer: OverFaults, publisher: SmsTwilio) -> None:
+    message, now = Text("a", "VALMERANDE", "+33639980001", "Rue barrée"), datetime.now(UTC)
+    form = {"To": message.recipient, "From": message.sender, "Body": message.text}
+    peer.take(form | {"Body": "Rue rouverte"})
+    peer.take(form | {"To": "+33639980002"})
+    peer.take(form | {"From": "ORVELLE"})
+    peer.take(form, now - timedelta(hours=1))
+    assert await publisher.find(message, now) is None
+    sid = peer.take(form | {"Body": f"{message.text} "})["sid"]
+    assert await publisher.find(message, now) == Receipt(reference=sid)
+
+
+async def test_so_many_messages_to_one_number_that_the_page_is_full_prove_nothing(
+    peer: OverFaults, publisher: SmsTwilio
+) -> None:
+    message = Text("a", "VALMERANDE", "+33639980001", "Rue barrée")
+    for _ in range(60):
+        peer.take({"To": message.recipient, "From": message.sender, "Body": "x"})
+    with pytest.raises(Transient, match="too many"):
+        await publisher.find(message, datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    "told", [_error(20500, 500), Reply(404), Trouble.GIBBERISH, Trouble.HALF_A_REPLY, Trouble.HANG]
+)
+async def test_search_that_fails_is_not_taken_for_never_seen(peer: OverFaults, told: Trouble | Reply) -> None:
+    publisher = peer.open(timeout=PATIENCE)
+    peer.server.next.append(told)
+    with pytest.raises(Transient):
+        await publisher.find(peer.message(), datetime.now(UTC))
+    await publisher.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok"),
+    [
+        (Reply(200, {"status": "active"}), True),
+        (Reply(200, {"status": "suspended"}), False),
+        (Reply(200, {}), False),
+        (_error(20404, 404), False),
+        (Trouble.HALF_A_REPLY, False),
+    ],
+)
+async def test_check_says_what_to_mend_and_sends_nothing(
+    peer: OverFaults, publisher: SmsTwilio, answer: Reply | Trouble, ok: bool
+) -> None:
+    peer.server.next.append(answer)
+    [finding] = await publisher.check()
+    assert finding.ok is ok and (finding.mend is None) is ok
+    assert peer.messages == []
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"account_sid": "AC1"}, "account_sid"),
+        ({"api_key": ACCOUNT}, "api_key"),
+        ({"api_secret": ""}, "api_secret"),
+        ({"auth_token": ""}, "auth_token"),
+        ({"messaging_service_sid": "service"}, "messaging_service_sid"),
+        ({"status_callback": f"{DOOR}?a=b"}, "status_callback"),
+        ({"tokne": "x"}, "tokne"),
+    ],
+)
+def test_faulty_option_is_named(change: dict[str, Any], where: str) -> None:
+    with pytest.raises(ValueError, match=where):
+        options_for("https://api.twilio.com", **change)
+
+
+def test_secrets_show_nowhere() -> None:
+    written = repr(options_for("https://api.twilio.com"))
+    assert "sandbox-secret" not in written and TOKEN not in written
+
+
+@pytest.fixture
+async def inlet() -> AsyncIterator[FaultServer]:
+    async with fault_server(lambda _: Reply(204, b"")) as server:
+        yield server
+
+
+def _read(request: Request, door: str) -> SmsReceipt | SmsInbound:
+    """What a callback says, once its signature is verified as our door does."""
+    form = parse_qsl(request.content.decode(), keep_blank_values=True)
+    query = "&".join(f"{name}={value[0]}" for name, value in request.query.items())
+    url = f"{door}?{query}" if query else door
+    sms_twilio_receipts.verify(TOKEN, url, form, request.headers["x-twilio-signature"])
+    return sms_twilio_receipts.read(dict(form), parse_qs(query).get("key", [None])[0])
+
+
+@pytest.mark.parametrize(
+    ("number", "state", "error"),
+    [
+        ("+33639980001", State.DELIVERED, None),
+        ("+33639980192", State.FAILED, "30005"),
+        ("+33639980186", State.FAILED, "30003"),
+    ],
+)
+async def test_callbacks_of_the_sandbox_are_signed_and_read(
+    inlet: FaultServer, tmp_path: Path, number: str, state: State, error: str | None
+) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    door = f"{inlet.url}/webhooks/sms/twilio"
+    with running_sandbox(
+        tmp_path, "--twilio-auth-token-file", str(tmp_path / "token"), "--receipt-delay-ms", "0"
+    ) as running:
+        publisher = SmsTwilio(options_for(f"{running.http}/twilio", status_callback=door))
+        accepted = await publisher.publish(Text("1f-2a.1", "+33639980555", number, "Rue barrée"))
+        await inlet.reached()
+        told = _read(inlet.requests[0], door)
+        assert isinstance(told, SmsReceipt)
+        assert (told.id, told.client_reference) == (accepted.reference, "1f-2a.1")
+        assert (told.state, told.error, bool(told.reason)) == (state, error, error is not None)
+        async with httpx.AsyncClient(base_url=running.http) as client:
+            answer = await client.post(f"/sms/handset/{number}/reply", json={"text": "Stop svp"})
+        assert answer.is_success, answer.text
+        await inlet.reached(2)
+        await publisher.aclose()
+    said = _read(inlet.requests[1], door)
+    assert isinstance(said, SmsInbound)
+    assert (said.sender, said.to, stop_word(said.text)) == (number, "+33639980555", "out")
