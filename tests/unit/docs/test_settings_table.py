@@ -1,4 +1,4 @@
-"""docs/operations.md lists every setting and port as the code has them: name, variable, default."""
+"""docs/operations.md and docs/channels.md list every setting and port as the code has them: name, variable, default."""
 
 import re
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).resolve().parents[3]
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+TABLES = OPERATIONS + (ROOT / "docs/channels.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `([a-z_.<>]+)` \| `(TAMBOUR_[A-Z_<>]+)` \| (.*?) \| (.+) \|$", re.MULTILINE)
 
 
@@ -62,13 +63,13 @@ def _written(required: bool, default: object) -> str:
 
 
 def test_table_of_settings_is_the_settings_there_are() -> None:
-    listed = {(name, variable, default) for name, variable, default, _ in ROW.findall(OPERATIONS)}
+    listed = {(name, variable, default) for name, variable, default, _ in ROW.findall(TABLES)}
     there_are = {(name, variable, default) for name, variable, default, _ in settings_there_are()}
     assert listed == there_are
 
 
 def test_every_secret_is_called_one_and_can_be_read_from_a_file() -> None:
-    meanings = {name: meaning for name, _, _, meaning in ROW.findall(OPERATIONS)}
+    meanings = {name: meaning for name, _, _, meaning in ROW.findall(TABLES)}
     for name, _, _, secret in settings_there_are():
         assert meanings[name].endswith("A secret.") is secret, name
         if secret:
