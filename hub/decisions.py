@@ -37,7 +37,7 @@ async def decide(connection: Connection, delivery: DeliveryId, decision: Decisio
     if decision is Decision.AGAIN:
         attempt += 1
     state = {Decision.AGAIN: State.QUEUED, Decision.GIVE_UP: State.FAILED, Decision.ARRIVED: State.SENT}[decision]
-    record = Record(delivery.recipient_id, attempt, state, now, code=OFFICER, reason=reason)
+    record = Record(delivery.recipient_id, attempt, state, now, code=OFFICER, reason=reason, notable=True)
     await deliveries.record(connection, delivery.order_id, held.channel, [record])
     await deliveries.stop_waiting(connection, delivery)
     if decision is Decision.AGAIN:

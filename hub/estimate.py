@@ -9,7 +9,7 @@ from typing import Any
 
 from hub.composing import TOKEN_LENGTH
 from hub.rendering import Renderer
-from publishers.sms_text import Proposal, Segments, proposal
+from publishers.sms.text import Proposal, Segments, proposal
 from schemas.announcements import Content
 from store.authorities import Authority
 
@@ -65,7 +65,7 @@ class SmsEstimate:
 
 
 def tariff_of(options: Any) -> Tariff | None:
-    """The dearest price among the gateways that get a share (publishers.sms.SmsOptions): an upper limit.
+    """The dearest price among the gateways that get a share (publishers.sms.channel.SmsOptions): an upper limit.
 
     None when one of them has no price, or they have several currencies.
     """

@@ -24,7 +24,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from operator import itemgetter
 
-from publishers.smtp_addresses import with_ascii_domain
+from publishers.smtp.addresses import with_ascii_domain
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"

@@ -5,6 +5,7 @@ import typer
 from launcher.commands import (
     announce,
     authority,
+    bench,
     channels,
     chaos,
     deadletters,
@@ -35,6 +36,7 @@ for module in (
     authority,
     channels,
     chaos,
+    bench,
     emit,
     announce,
     pictures,

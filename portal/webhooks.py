@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from hub.settings import Settings
 from portal.database import Database
-from publishers import sms_ovh_receipts, sms_twilio_receipts
+from publishers.sms import ovh_receipts, twilio_receipts
 from schemas.webhooks import BadSignature, BadWebhook, SmsInbound, SmsReceipt, dump, parse, verify
 from store import receipts
 from store.database import Connection
@@ -100,16 +100,16 @@ def _twilio(options: Any, request: Request, body: bytes) -> _Told:
     # the address as we gave it to Twilio, not as it reached us through the town's proxies
     url = str(options.status_callback) + (f"?{request.url.query}" if request.url.query else "")
     token = options.auth_token.get_secret_value()
-    sms_twilio_receipts.verify(token, url, form, request.headers.get("x-twilio-signature"))
-    said = sms_twilio_receipts.read(dict(form), request.query_params.get("key"))
-    return _Told(said, dump(said), sms_twilio_receipts.arrival(dict(form)))
+    twilio_receipts.verify(token, url, form, request.headers.get("x-twilio-signature"))
+    said = twilio_receipts.read(dict(form), request.query_params.get("key"))
+    return _Told(said, dump(said), twilio_receipts.arrival(dict(form)))
 
 
 def _ovh(options: Any, token: str, query: Mapping[str, str]) -> _Told:
     if not hmac.compare_digest(token.encode(), options.receipt_token.get_secret_value().encode()):
         raise BadSignature("the token in the address is wrong")
-    said = sms_ovh_receipts.read(query)
-    return _Told(said, dump(said), sms_ovh_receipts.arrival(query))
+    said = ovh_receipts.read(query)
+    return _Told(said, dump(said), ovh_receipts.arrival(query))
 
 
 _POSTED = {"http": _signed, "twilio": _twilio}

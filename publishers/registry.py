@@ -48,15 +48,15 @@ class Channel:
 
 
 _ALL = (
-    Channel("email", "email", False, "publishers.smtp", "SmtpOptions", "Smtp"),
-    Channel("sms", "sms", False, "publishers.sms", "SmsOptions", "Sms"),
-    Channel("facebook", "social", True, "publishers.facebook", "FacebookOptions", "Facebook"),
-    Channel("x", "social", True, "publishers.x", "XOptions", "X"),
-    Channel("mastodon", "social", True, "publishers.mastodon", "MastodonOptions", "Mastodon"),
-    Channel("bluesky", "social", True, "publishers.bluesky", "BlueskyOptions", "Bluesky"),
-    Channel("telegram", "social", True, "publishers.telegram", "TelegramOptions", "Telegram"),
-    Channel("apprise", "social", True, "publishers.apprise_urls", "AppriseOptions", "AppriseUrls"),
-    Channel("webhook", "webhook", True, "publishers.webhook", "WebhookOptions", "Webhook"),
+    Channel("email", "email", False, "publishers.smtp.channel", "SmtpOptions", "Smtp"),
+    Channel("sms", "sms", False, "publishers.sms.channel", "SmsOptions", "Sms"),
+    Channel("facebook", "social", True, "publishers.facebook.channel", "FacebookOptions", "Facebook"),
+    Channel("x", "social", True, "publishers.x.channel", "XOptions", "X"),
+    Channel("mastodon", "social", True, "publishers.mastodon.channel", "MastodonOptions", "Mastodon"),
+    Channel("bluesky", "social", True, "publishers.bluesky.channel", "BlueskyOptions", "Bluesky"),
+    Channel("telegram", "social", True, "publishers.telegram.channel", "TelegramOptions", "Telegram"),
+    Channel("apprise", "social", True, "publishers.apprise.channel", "AppriseOptions", "AppriseUrls"),
+    Channel("webhook", "webhook", True, "publishers.webhook.channel", "WebhookOptions", "Webhook"),
 )
 
 CHANNELS: Mapping[str, Channel] = MappingProxyType({channel.name: channel for channel in _ALL})

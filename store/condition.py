@@ -17,12 +17,16 @@ REFUSED: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class AuthorityCondition:
-    """One authority. ``restricted``: it writes to its allow-list only. ``rules``: its rules file, None without."""
+    """One authority. ``restricted``: it writes to its allow-list only. ``rules``: its rules file, None without.
+
+    ``mail_from`` is the address in the From of its mails.
+    """
 
     code: str
     name: str
     restricted: bool
     rules: str | None
+    mail_from: str
 
 
 async def clock(connection: Connection) -> datetime:
@@ -40,7 +44,33 @@ async def version(connection: Connection) -> str:
 async def authorities(connection: Connection) -> list[AuthorityCondition]:
     """Every authority, by its code."""
     rows = await connection.fetch(
-        "SELECT a.code, a.name, a.restricted, r.filename FROM authority a"
+        "SELECT a.code, a.name, a.restricted, r.filename, a.identity->>'mail_from' FROM authority a"
         " LEFT JOIN rule_set r ON r.authority_id = a.id ORDER BY a.code"
     )
     return [AuthorityCondition(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How the server keeps what it acknowledged. ``turned_off`` are its settings that make a commit a promise no more.
+
+    ``connections`` are taken of ``most``, over all databases of the server. ``standby``: it takes no writes.
+    """
+
+    turned_off: tuple[str, ...]
+    connections: int
+    most: int
+    standby: bool
+
+
+async def keeping(connection: Connection) -> Keeping:
+    """What the server does with what it is told to keep."""
+    row = await connection.fetchrow(
+        "SELECT ARRAY(SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit')"
+        " AND setting = 'off' ORDER BY name) AS turned_off,"
+        " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,"
+        " current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most,"
+        " pg_is_in_recovery() AS standby"
+    )
+    assert row is not None
+    return Keeping(tuple(row["turned_off"]), row["connections"], row["most"], row["standby"])

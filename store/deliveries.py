@@ -32,7 +32,8 @@ class Due:
 class Record:
     """One fact about one delivery and what follows from it.
 
-    ``tried`` counts a try that reached the provider. An ordinary ``sent`` (no url, no reason) leaves no row of its own.
+    ``tried`` counts a try that reached the provider. An ordinary ``sent`` (no url, not ``notable``) leaves no row of
+    its own.
     ``address_dead``: the provider says that there is no such address (see hub.suppression).
     """
 
@@ -46,12 +47,13 @@ class Record:
     url: str | None = None
     reference: str | None = None
     due: Due | None = None
+    notable: bool = False
     address_dead: bool = False
 
     @property
     def ordinary(self) -> bool:
         """Whether the delivery's own row says it all."""
-        return self.state is State.SENT and self.url is None and self.reason is None
+        return self.state is State.SENT and self.url is None and not self.notable
 
 
 def _text(said: str | None) -> str | None:

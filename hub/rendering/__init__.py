@@ -27,7 +27,7 @@ from hub.rendering.environment import Sandbox, environment, forms, pieces
 from hub.rendering.faults import Fault, TemplateError
 from hub.rendering.layout import inlined
 from hub.wording import LANGUAGES, Wording, capital
-from publishers.sms_text import measure, transliterate
+from publishers.sms.text import measure, transliterate
 from schemas.announcements import Content
 from schemas.authorities import Identity
 from schemas.events import TYPES

@@ -9,7 +9,10 @@ import typer
 from launcher.diagnosis import Finding, Grade, examine
 from launcher.terminal import console, print_json, printable
 
-EPILOG = "Exit codes: 0 no fault (warnings are none), 1 a fault."
+EPILOG = (
+    "[bold]Example[/bold]: ./tambour doctor --dns-server 192.0.2.53, to see at your DNS host what you "
+    "have just changed. Exit codes: 0 no fault (warnings are none), 1 a fault."
+)
 _SIGNS = {Grade.OK: ("ok     ", "green"), Grade.WARNING: ("warning", "yellow"), Grade.FAULT: ("FAULT  ", "bold red")}
 
 
@@ -18,12 +21,19 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=EPILOG)(doctor)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False) -> None:
-    """Look at settings, disk, ports, templates, Kafka, PostgreSQL, clocks and channels, and say what to mend.
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
+    dns: Annotated[bool, typer.Option("--dns/--no-dns", help="Ask DNS about the domains of mails.")] = True,
+    dns_server: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Ask this server (192.0.2.53, 192.0.2.53:5353).")
+    ] = None,
+) -> None:
+    """Look at settings, disk, ports, templates, Kafka, PostgreSQL, clocks, channels and DNS, and say what to mend.
 
-    Sends nothing and changes nothing. Works also when nothing runs.
+    Sends nothing and changes nothing. Works also when nothing runs. DNS: SPF, DKIM and DMARC of the domains that
+    mails come from, and where their bounces go.
     """
-    findings = asyncio.run(examine(os.environ))
+    findings = asyncio.run(examine(os.environ, dns=dns, dns_server=dns_server))
     if as_json:
         print_json(findings)
     else:

@@ -1,4 +1,4 @@
-"""The sandbox as a running process, shared by the contract suites of a session."""
+"""The sandbox as a running process, one for each file of tests: its numbers misbehave once, for whoever comes first."""
 
 import json
 import select
@@ -55,7 +55,7 @@ def running_sandbox(home: Path, *arguments: str) -> Iterator[Sandbox]:
             process.wait(30)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     with running_sandbox(tmp_path_factory.mktemp("sandbox")) as running:
         yield running

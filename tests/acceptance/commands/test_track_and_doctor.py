@@ -110,7 +110,10 @@ async def test_doctor_finds_servers_that_are_there_and_what_waits_for_somebody(
     ran = await command("doctor", "--json", TAMBOUR_KAFKA=kafka)
     grades = {(one["part"], one["grade"]) for one in ran.json}
     assert {("kafka", "ok"), ("postgresql", "ok"), ("clock", "ok"), ("disk", "ok"), ("holds", "warning")} <= grades
-    assert ran.code == 0, ran.out
+    # the tests' server is fast because it may lose what it acknowledged, and the doctor says so
+    (fault,) = [one for one in ran.json if one["grade"] == "fault"]
+    assert "fsync" in fault["what"] and fault["mend"]
+    assert ran.code == 1
 
 
 async def test_doctor_calls_a_database_without_its_schema_a_fault(command: Command, told: Connection) -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from publishers.apprise_urls import AppriseOptions, AppriseUrls
+from publishers.apprise.channel import AppriseOptions, AppriseUrls
 from publishers.base import (
     Checks,
     Deletes,

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from publishers.bluesky import Bluesky, BlueskyOptions
-from publishers.bluesky_record import Reference
+from publishers.bluesky.channel import Bluesky, BlueskyOptions
+from publishers.bluesky.record import Reference
 from schemas.messages import Picture, Post
 from tests.contract.bluesky.pds import Pds
 from tests.contract.conftest import Sandbox

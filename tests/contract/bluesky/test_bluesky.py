@@ -1,7 +1,7 @@
 import pytest
 
 from publishers.base import Checks, Deletes, Edits, Publishes
-from publishers.bluesky import Bluesky
+from publishers.bluesky.channel import Bluesky
 from tests.contract.bluesky.pds import PATIENCE
 from tests.contract.bluesky.peers import OverFaults, OverPds, OverSandbox
 from tests.contract.suite import ContractOfBrokenReplies, ContractOfCutDeletes, ContractOfCuts

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from publishers.base import Permanent, Receipt, Transient, Unknown
-from publishers.bluesky import FORM, Bluesky, BlueskyOptions
-from publishers.bluesky_record import Reference, graphemes, record, record_key
+from publishers.bluesky.channel import FORM, Bluesky, BlueskyOptions
+from publishers.bluesky.record import Reference, graphemes, record, record_key
 from tests.contract.bluesky.pds import PATIENCE, Pds
 from tests.contract.bluesky.peers import POSTS, OverFaults, OverPds, OverSandbox, picture, pictured
 from tests.contract.suite import Trouble, outcome

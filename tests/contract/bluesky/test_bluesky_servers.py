@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from publishers.bluesky_record import record_key
+from publishers.bluesky.record import record_key
 from schemas.messages import Post
 from tests.contract.bluesky.pds import PATIENCE, Pds
 from tests.contract.bluesky.peers import POSTS, new_account, picture, post

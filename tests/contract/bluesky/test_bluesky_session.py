@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from publishers import bluesky_repository
 from publishers.base import Transient, Untried
-from publishers.bluesky import Bluesky, BlueskyOptions
+from publishers.bluesky import repository
+from publishers.bluesky.channel import Bluesky, BlueskyOptions
 from schemas.messages import Post
 from tests.contract.bluesky.peers import OverFaults, pictured
 from tests.contract.fault_server import Reply, fault_server
@@ -42,7 +42,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(bluesky_repository, "time", clock)
+    monkeypatch.setattr(repository, "time", clock)
     return clock
 
 
@@ -99,14 +99,14 @@ async def test_refused_log_in_is_not_tried_again_for_a_while(peer: OverFaults, c
     with capture_logs():
         errors = await asyncio.gather(*(outcome(publisher, peer.message()) for _ in range(10)))
         assert peer.asked("createSession") == 1
-        clock.now += bluesky_repository.REFUSED_FOR - 1
+        clock.now += repository.REFUSED_FOR - 1
         errors.append(await outcome(publisher, peer.message()))
         assert peer.asked("createSession") == 1
         clock.now += 1
         errors.append(await outcome(publisher, peer.message()))
     assert peer.asked("createSession") == 2
     assert {(type(error), error.code) for error in errors} == {(Transient, "AuthenticationRequired")}
-    assert 86_400 / bluesky_repository.REFUSED_FOR < 100, "bsky.social gives a hundred a day"
+    assert 86_400 / repository.REFUSED_FOR < 100, "bsky.social gives a hundred a day"
     await publisher.aclose()
 
 
@@ -133,7 +133,7 @@ async def test_log_in_that_fails_for_now_is_soon_tried_again_and_nothing_is_out(
     peer.server.next.append(trouble)
     message = peer.message()
     assert type(await outcome(publisher, message)) is Transient
-    clock.now += bluesky_repository.FAILED_FOR
+    clock.now += repository.FAILED_FOR
     assert (await publisher.publish(message)).reference
     assert await peer.taken(message) == 1
 
@@ -232,6 +232,6 @@ async def test_picture_that_is_up_already_is_not_sent_again_for_a_while(
     assert type(await outcome(publisher, message)) is Transient
     await publisher.publish(message)
     assert peer.asked("uploadBlob") == 1
-    clock.now += bluesky_repository.BLOB_KEPT
+    clock.now += repository.BLOB_KEPT
     await publisher.publish(message)
     assert peer.asked("uploadBlob") == 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from publishers.facebook import Facebook, FacebookOptions
+from publishers.facebook.channel import Facebook, FacebookOptions
 from schemas.messages import Picture, Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request

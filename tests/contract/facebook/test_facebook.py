@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from publishers.base import Permanent, Transient, Unclear, Unknown
-from publishers.facebook import Facebook
+from publishers.facebook.channel import Facebook
 from tests.contract.conftest import Sandbox
 from tests.contract.facebook.peers import PNG, FacebookPeer, OverFaults, OverSandbox, picture
 from tests.contract.fault_server import Reply, fault_server

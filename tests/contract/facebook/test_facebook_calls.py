@@ -12,8 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from publishers.base import Checks, Deletes, Edits, Finds, Permanent, PostForm, Publishes, Transient, Unknown
-from publishers.facebook import Facebook, FacebookOptions
-from publishers.facebook_errors import CODES, SUBCODES
+from publishers.facebook.channel import Facebook, FacebookOptions
+from publishers.facebook.errors import CODES, SUBCODES
 from tests.contract.facebook.peers import PAGE, PNG, TOKEN, USED_UP, OverFaults, error, picture
 from tests.contract.fault_server import Reply, fault_server
 from tests.contract.suite import Trouble, outcome

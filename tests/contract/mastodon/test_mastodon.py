@@ -11,8 +11,8 @@ from mastodon_mock.testing.server import MockServer
 from structlog.testing import capture_logs
 
 from publishers.base import Deletes, Edits, Finds, LooksUp, Permanent, Publishes, Transient, Unclear, Unknown
-from publishers.mastodon import KEY_KEPT, Mastodon, MastodonOptions
-from publishers.mastodon_server import REFUSALS
+from publishers.mastodon.channel import KEY_KEPT, Mastodon, MastodonOptions
+from publishers.mastodon.server import REFUSALS
 from schemas.messages import Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request, fault_server

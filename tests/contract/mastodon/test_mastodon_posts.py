@@ -13,9 +13,9 @@ from mastodon_mock.testing.server import MockServer
 from PIL import Image
 from structlog.testing import capture_logs
 
-from publishers import mastodon_instance
 from publishers.base import Permanent, Transient, Unknown, Untried
-from publishers.mastodon import Mastodon, MastodonOptions
+from publishers.mastodon import instance as limits
+from publishers.mastodon.channel import Mastodon, MastodonOptions
 from schemas.messages import Picture, Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request, fault_server
@@ -174,7 +174,7 @@ async def test_limits_of_a_server_that_is_not_there_are_untried(nobody: str) -> 
 async def test_what_the_server_said_before_holds_while_it_says_nothing(
     server: FaultServer, publisher: Mastodon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mastodon_instance, "_BELIEVED_FOR", 0.0)
+    monkeypatch.setattr(limits, "_BELIEVED_FOR", 0.0)
     known = await publisher.form("mairie")
     server.next.append(Reply(503))
     assert (await publisher.form("mairie")).characters == known.characters

@@ -1,64 +1,49 @@
 """SMS by OVHcloud, over a fault server and over the sandbox, which verifies our signatures itself."""
 
-import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from publishers import sms_ovh_receipts
 from publishers.base import Checks, LooksUp, Permanent, Receipt, Transient, Unknown, Untried
-from publishers.sms_ovh import OvhGateway, SmsOvh, signature
-from publishers.sms_ovh_errors import CODES
+from publishers.sms import ovh_receipts
+from publishers.sms.ovh import OvhGateway, SmsOvh, signature
+from publishers.sms.ovh_errors import CODES
 from schemas.deliveries import State
 from schemas.messages import Text
 from tests.contract.conftest import Sandbox, running_sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request, fault_server
-from tests.contract.suite import AT_MOST, PATIENCE, ContractOfBrokenReplies, ContractOfCuts, Peer, Trouble, outcome
+from tests.contract.gateways import (
+    MISBEHAVING,
+    NEW_CODES,
+    SERVICE,
+    SmsOverFaults,
+    SmsOverSandbox,
+    SmsPeer,
+    ovh_options,
+)
+from tests.contract.suite import AT_MOST, PATIENCE, ContractOfBrokenReplies, ContractOfCuts, Trouble, outcome
 
 pytestmark = pytest.mark.contract
 
-SERVICE = "sms-vm96001-1"
-_numbers = itertools.count()
-
 
 def options_for(url: str, **more: Any) -> OvhGateway:
-    return OvhGateway.model_validate(
-        {
-            "kind": "ovh",
-            "url": url,
-            "service_name": SERVICE,
-            "application_key": "sandbox-application",
-            "application_secret": "sandbox-secret",
-            "consumer_key": "sandbox-consumer",
-            "receipt_token": "t" * 32,
-            "concurrency": 5,
-            **more,
-        }
-    )
+    return OvhGateway.model_validate(ovh_options(url, concurrency=5, **more))
 
 
-class OvhPeer(Peer):
-    deduplicates = False
-    too_long = "Ne buvez pas l'eau du robinet. " * 60
-
+class OvhPeer(SmsPeer):
     def __init__(self, url: str) -> None:
         self.url = url
 
     def open(self, *, timeout: float = AT_MOST, token: str | None = None, url: str | None = None) -> SmsOvh:
         return SmsOvh(options_for(url or self.url, timeout=timeout, consumer_key=f"sandbox-{token or 'consumer'}"))
 
-    def message(self, text: str | None = None) -> Text:
-        number = next(_numbers)
-        return Text(f"{number:x}-{int(time.time()):x}.1", "VALMERANDE", "+33639980300", text or "Rue barrée")
 
-
-class OverFaults(OvhPeer):
+class OverFaults(OvhPeer, SmsOverFaults):
     def __init__(self, server: FaultServer) -> None:
         super().__init__(f"{server.url}/1.0")
         self.server = server
@@ -119,33 +104,11 @@ class OverFaults(OvhPeer):
     async def taken(self, message: Any) -> int:
         return self.tags.count(message.key)
 
-    async def reached(self, count: int = 1) -> None:
-        await self.server.reached(count)
 
-    async def hung_up(self) -> None:
-        await self.server.until(lambda: self.server.closed > 0)
-
-
-class OverSandbox(OvhPeer):
+class OverSandbox(OvhPeer, SmsOverSandbox):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(f"{sandbox.http}/ovh/1.0")
         self.sandbox = sandbox
-
-    async def will(self, trouble: Trouble) -> None:
-        kind = {
-            Trouble.REFUSE: "refuse",
-            Trouble.THROTTLE: "throttle",
-            Trouble.UNAVAILABLE: "error",
-            Trouble.HANG: "hang",
-            Trouble.TAKE_AND_CUT: "drop",
-        }[trouble]
-        asked = {"provider": "sms", "kind": kind, "count": 1, "retry_after": 7}
-        async with httpx.AsyncClient() as client:
-            (await client.post(f"{self.sandbox.http}/sandbox/faults", json=asked)).raise_for_status()
-
-    async def taken(self, message: Any) -> int:
-        lines = self.sandbox.journal("sms")
-        return sum(line.get("client_reference") == message.key and "id" in line for line in lines)
 
 
 @pytest.fixture(scope="module")
@@ -174,17 +137,7 @@ class TestOverSandbox(ContractOfCuts):
         found = await publisher.look_up(message.key, message.recipient)
         assert found is not None and found.reference
 
-    @pytest.mark.parametrize(
-        ("ending", "error"),
-        [
-            ("87", Transient),
-            ("88", Permanent),
-            ("89", Transient),
-            ("90", Permanent),
-            ("91", Transient),
-            ("96", Unknown),
-        ],
-    )
+    @pytest.mark.parametrize(("ending", "error"), MISBEHAVING)
     async def test_numbers_that_misbehave_are_understood_without_a_new_code(
         self, peer: OverSandbox, publisher: SmsOvh, ending: str, error: type[Exception]
     ) -> None:
@@ -340,14 +293,7 @@ async def test_refused_number_may_still_live(peer: OverFaults, publisher: SmsOvh
     assert not any(verdict.address_dead for verdict in CODES.values())
 
 
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        *((status, Permanent) for status in (400, 410, 422)),
-        *((status, Transient) for status in (401, 403, 404, 429, 503)),
-        *((status, Unknown) for status in (409, 500, 502)),
-    ],
-)
+@pytest.mark.parametrize(("status", "expected"), NEW_CODES)
 async def test_code_that_is_new_goes_by_its_status_and_is_logged(
     peer: OverFaults, publisher: SmsOvh, status: int, expected: type
 ) -> None:
@@ -466,6 +412,6 @@ async def test_callback_of_the_sandbox_is_read(tmp_path: Path, number: str, stat
             await publisher.aclose()
     [request] = inlet.requests
     assert (request.method, request.path) == ("GET", f"/webhooks/sms/ovh/{'t' * 32}")
-    told = sms_ovh_receipts.read({name: values[0] for name, values in request.query.items()})
+    told = ovh_receipts.read({name: values[0] for name, values in request.query.items()})
     assert (told.id, told.state, told.error) == (accepted.reference, state, error)
     assert told.reason

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from publishers.base import Incoming
-from publishers.smpp import Smpp, SmppOptions
+from publishers.smpp.gateway import Smpp, SmppOptions
 from schemas.messages import Text
 from tests.contract.conftest import Sandbox
 from tests.contract.smpp.smsc import FaultSmsc, NpmSmsc

@@ -29,7 +29,7 @@ async def test_account_that_is_refused_waits_and_is_not_knocked_at_again_at_once
 
 
 async def test_server_that_was_away_is_found_again_after_a_pause(nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("publishers.smpp_link.FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("publishers.smpp.link.FIRST_PAUSE", 0.05)
     async with fault_smsc() as gone:
         port = gone.port
     publisher = opened(port)

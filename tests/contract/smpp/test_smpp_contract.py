@@ -16,7 +16,7 @@ from publishers.base import (
     Unknown,
     Untried,
 )
-from publishers.sms_gateway import Sends
+from publishers.sms.gateway import Sends
 from tests.contract.conftest import Sandbox
 from tests.contract.smpp.sending import OverFaults, OverNpm, OverSandbox, opened, text
 from tests.contract.smpp.smsc import FaultSmsc, NpmSmsc

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from publishers.base import Incoming, Transient, Unknown
-from publishers.smpp import Smpp
-from publishers.sms import Sms, SmsOptions
+from publishers.smpp.gateway import Smpp
+from publishers.sms.channel import Sms, SmsOptions
 from sandbox import smpp_wire as wire
 from schemas.deliveries import State
 from schemas.messages import Text

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from publishers.smpp import Smpp
+from publishers.smpp.gateway import Smpp
 from sandbox import smpp_wire as wire
 from schemas.deliveries import State
 from schemas.webhooks import SmsInbound, SmsReceipt, parse
@@ -44,7 +44,7 @@ class Listening:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("publishers.smpp_receiver.FIRST_PAUSE", 0.02)
+    monkeypatch.setattr("publishers.smpp.receiver.FIRST_PAUSE", 0.02)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from publishers.base import CANNOT_SAY, Outcome, Permanent, PublishError, Receipt, Transient, Unknown, Untried
-from publishers.smpp import Smpp
+from publishers.smpp.gateway import Smpp
 from sandbox import smpp_wire as wire
 from schemas.messages import Mail, Text
 from tests.contract.smpp.sending import KEY_TAG, opened, text

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from publishers.base import Outcome, PublishError, Receipt, Transient, Unknown
 from publishers.registry import CHANNELS, open_publisher
-from publishers.sms import Sms
-from publishers.sms_route import order
+from publishers.sms.channel import Sms
+from publishers.sms.route import order
 from schemas.messages import Text
 from tests.contract.conftest import Sandbox, running_sandbox
 from tests.contract.fault_server import FaultServer, Reply, fault_server
+from tests.contract.gateways import http_options, ovh_options, taken, twilio_options, will
 from tests.contract.suite import Trouble
 
 pytestmark = pytest.mark.contract
@@ -33,27 +33,9 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 def gateways(main: str, ovh: str, twilio: str) -> dict[str, Any]:
     return {
-        "main": {"url": main, "token": "t", "webhook_secret": "x" * 24, "timeout": 2},
-        "ovh": {
-            "kind": "ovh",
-            "url": f"{ovh}/ovh/1.0",
-            "service_name": "sms-vm96001-1",
-            "application_key": "sandbox-application",
-            "application_secret": "sandbox-secret",
-            "consumer_key": "sandbox-consumer",
-            "receipt_token": "t" * 32,
-            "timeout": 2,
-        },
-        "twilio": {
-            "kind": "twilio",
-            "url": f"{twilio}/twilio",
-            "account_sid": "AC" + "0" * 32,
-            "api_key": "SK" + "1" * 32,
-            "api_secret": "sandbox-secret",
-            "auth_token": "the auth token of the account",
-            "status_callback": "https://annonces.valmerande.example/webhooks/sms/twilio",
-            "timeout": 2,
-        },
+        "main": http_options(main, timeout=2),
+        "ovh": ovh_options(f"{ovh}/ovh/1.0", timeout=2),
+        "twilio": twilio_options(f"{twilio}/twilio", timeout=2),
     }
 
 
@@ -76,17 +58,6 @@ def preferring(*names: str) -> Text:
     keys = (f"{start + number:x}-1.1" for number in range(10_000))
     key = next(key for key in keys if order(key, NAMES)[: len(names)] == list(names))
     return Text(key, "VALMERANDE", "+33639980300", f"Rue barrée ({key})")
-
-
-async def will(sandbox: Sandbox, kind: str, count: int = 1) -> None:
-    async with httpx.AsyncClient() as client:
-        asked = {"provider": "sms", "kind": kind, "count": count}
-        (await client.post(f"{sandbox.http}/sandbox/faults", json=asked)).raise_for_status()
-
-
-def taken(message: Text, *sandboxes: Sandbox) -> int:
-    lines = [line for one in sandboxes for line in one.journal("sms")]
-    return sum(line.get("client_reference") == message.key and "id" in line for line in lines)
 
 
 async def told(publisher: Sms, message: Text) -> Outcome:

@@ -1,50 +1,39 @@
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
 from publishers.base import LooksUp, Outcome, Permanent, PublishesMany, Receipt, Transient, Unknown, Untried
-from publishers.sms_http import CODES, HttpGateway, SmsHttp
+from publishers.sms.json_gateway import CODES, HttpGateway, SmsHttp
 from schemas.messages import Post, Text
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request, fault_server
+from tests.contract.gateways import SmsOverFaults, SmsOverSandbox, SmsPeer, http_options
 from tests.contract.suite import (
     AT_MOST,
     PATIENCE,
     ContractOfBrokenReplies,
     ContractOfCuts,
-    Peer,
     Trouble,
     outcome,
 )
 
 pytestmark = pytest.mark.contract
 
-_numbers = itertools.count()
 
-
-class SmsPeer(Peer):
-    deduplicates = False
-    too_long = "Ne buvez pas l'eau du robinet. " * 60
-
+class HttpPeer(SmsPeer):
     def __init__(self, url: str) -> None:
         self.url = url
 
     def open(self, *, timeout: float = AT_MOST, token: str | None = None, url: str | None = None) -> SmsHttp:
-        options = {"url": url or self.url, "token": token or "token-of-valmerande", "timeout": timeout}
-        return SmsHttp(HttpGateway.model_validate(options | {"webhook_secret": "x" * 24, "concurrency": 5}))
-
-    def message(self, text: str | None = None) -> Text:
-        number = next(_numbers)
-        return Text(f"order-{number}.1", "VALMERANDE", f"+33639980{200 + number % 700}", text or "Rue barrée")
+        options = http_options(url or self.url, timeout=timeout, concurrency=5, **({"token": token} if token else {}))
+        return SmsHttp(HttpGateway.model_validate(options))
 
 
-class OverFaults(SmsPeer):
+class OverFaults(HttpPeer, SmsOverFaults):
     def __init__(self, server: FaultServer) -> None:
         super().__init__(server.url)
         self.server = server
@@ -80,33 +69,11 @@ class OverFaults(SmsPeer):
     async def taken(self, message: Any) -> int:
         return self.taken_keys.count(message.key)
 
-    async def reached(self, count: int = 1) -> None:
-        await self.server.reached(count)
 
-    async def hung_up(self) -> None:
-        await self.server.until(lambda: self.server.closed > 0)
-
-
-class OverSandbox(SmsPeer):
+class OverSandbox(HttpPeer, SmsOverSandbox):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox.http)
         self.sandbox = sandbox
-
-    async def will(self, trouble: Trouble) -> None:
-        kind = {
-            Trouble.REFUSE: "refuse",
-            Trouble.THROTTLE: "throttle",
-            Trouble.UNAVAILABLE: "error",
-            Trouble.HANG: "hang",
-            Trouble.TAKE_AND_CUT: "drop",
-        }[trouble]
-        asked = {"provider": "sms", "kind": kind, "count": 1, "retry_after": 7}
-        async with httpx.AsyncClient(base_url=self.url) as client:
-            (await client.post("/sandbox/faults", json=asked)).raise_for_status()
-
-    async def taken(self, message: Any) -> int:
-        lines = self.sandbox.journal("sms")
-        return sum(line.get("client_reference") == message.key and "id" in line for line in lines)
 
 
 class TestOverFaultServer(ContractOfBrokenReplies):

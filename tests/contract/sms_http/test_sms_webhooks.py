@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from publishers.sms_http import HttpGateway, SmsHttp
+from publishers.sms.json_gateway import HttpGateway, SmsHttp
 from schemas.deliveries import State
 from schemas.messages import Text
 from schemas.stop_words import stop_word

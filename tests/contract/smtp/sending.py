@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from publishers.base import Finding, Outcome, Permanent, Receipt, Transient, Unknown, Untried
-from publishers.smtp import Smtp, SmtpOptions
-from publishers.smtp_options import Relay
+from publishers.smtp.channel import Smtp, SmtpOptions
+from publishers.smtp.options import Relay
 from schemas.messages import Mail
 
 CONTENT = b"From: mairie@valmerande.example\r\nSubject: essai\r\n\r\nligne\r\n.point\r\n..deux\r\n.\r\nfin\r\n"

@@ -4,7 +4,7 @@ import pytest
 
 from hub.bounces import classify
 from publishers.base import Receipt
-from publishers.smtp import Smtp
+from publishers.smtp.channel import Smtp
 from schemas.messages import Mail
 from tests.contract.smtp import peers
 from tests.contract.smtp.sending import CONTENT, options

@@ -8,7 +8,7 @@ import pytest
 import structlog.testing
 
 from publishers.base import Permanent, Transient, Unknown, Untried
-from publishers.smtp import Smtp
+from publishers.smtp.channel import Smtp
 from tests.contract.smtp.peers import CERTIFICATE
 from tests.contract.smtp.scripted import Act, Drop, Mute, Reply, Say421, Script, ScriptedServer, at
 from tests.contract.smtp.sending import Reported, checked, mails, options, send, until

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from publishers.smtp import Smtp, SmtpOptions
+from publishers.smtp.channel import Smtp, SmtpOptions
 from schemas.messages import Mail
 from tests.contract.conftest import Sandbox
 from tests.contract.smtp.scripted import (

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from hub.mail_mime import Headers, InlineImage, MailSlots, Placeholders, compose
-from publishers.smtp_options import DkimKey
+from publishers.smtp.options import DkimKey
 from schemas.messages import Mail
 from tests.contract.smtp.peers import absent
 from tests.contract.smtp.scripted import ScriptedServer, unstuffed

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from publishers.base import Permanent, Receipt, Transient, Unknown, Untried
-from publishers.smtp import Smtp
+from publishers.smtp.channel import Smtp
 from schemas.messages import Mail
 from tests.contract.smtp.scripted import (
     Act,
@@ -261,7 +261,7 @@ async def test_closing_finishes_the_mails_under_way_and_leaves_the_others() -> N
 
 
 async def test_closing_does_not_wait_for_a_server_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("publishers.smtp._GRACE", 0.1)
+    monkeypatch.setattr("publishers.smtp.channel._GRACE", 0.1)
     async with ScriptedServer(at(0, ".", Mute())) as server:
         smtp, reported = Smtp(options(server.port, connections=1)), Reported()
         sending = asyncio.create_task(smtp.publish_many(mails(3), reported))

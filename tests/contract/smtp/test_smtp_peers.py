@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from publishers.base import Permanent, Receipt, Transient, Unknown, Untried
-from publishers.smtp import Smtp
+from publishers.smtp.channel import Smtp
 from tests.contract.smtp import peers
 from tests.contract.smtp.scripted import Act, Drop, Mute, Reply, Say421, Script, ScriptedServer
 from tests.contract.smtp.sending import Reported, checked, mails, options, send

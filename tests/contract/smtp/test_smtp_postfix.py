@@ -3,7 +3,7 @@
 import pytest
 
 from publishers.base import Receipt, Transient, Untried
-from publishers.smtp import Smtp
+from publishers.smtp.channel import Smtp
 from schemas.messages import Mail
 from tests.contract.smtp import peers
 from tests.contract.smtp.sending import CONTENT, Reported, mails, options, send

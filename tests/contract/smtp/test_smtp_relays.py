@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog.testing
 
-from publishers import smtp_routes
 from publishers.base import Permanent, Receipt, Transient, Unknown, Untried
-from publishers.smtp import Smtp
-from publishers.smtp_options import DomainLimit, SmtpOptions
+from publishers.smtp import routes
+from publishers.smtp.channel import Smtp
+from publishers.smtp.options import DomainLimit, SmtpOptions
 from schemas.messages import Mail
 from tests.contract.smtp.scripted import Act, Drop, Mute, Reply, Say421, Script, ScriptedServer, TakeAndDrop, at, usual
 from tests.contract.smtp.sending import CONTENT, Reported, mails, over, relay, send, until
@@ -180,7 +180,7 @@ async def test_one_away_and_one_refusing_us_is_untried_for_one_comes_back_by_its
 
 
 async def test_relay_comes_back_after_its_pause_and_the_spare_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smtp_routes, "_AWAY_FIRST", 0.2)
+    monkeypatch.setattr(routes, "_AWAY_FIRST", 0.2)
     away = True
 
     def script(_: int, verb: str, __: str) -> Act | None:
@@ -239,8 +239,8 @@ async def test_check_has_a_finding_for_each_relay(nowhere: int) -> None:
 async def test_random_faults_of_two_relays_lose_nothing_and_repeat_nothing(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smtp_routes, "_AWAY_FIRST", 0.02)
-    monkeypatch.setattr(smtp_routes, "_AWAY_LONGEST", 0.1)
+    monkeypatch.setattr(routes, "_AWAY_FIRST", 0.02)
+    monkeypatch.setattr(routes, "_AWAY_LONGEST", 0.1)
     chance = random.Random(seed)
 
     def script(_: int, verb: str, __: str) -> Act | None:

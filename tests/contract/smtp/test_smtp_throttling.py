@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 import structlog.testing
 
-from publishers import smtp_allowance
 from publishers.base import Outcome, Receipt, Transient, Untried
-from publishers.smtp import Smtp
-from publishers.smtp_options import DomainLimit
+from publishers.smtp import allowance
+from publishers.smtp.channel import Smtp
+from publishers.smtp.options import DomainLimit
 from schemas.messages import Mail
 from tests.contract.smtp.scripted import Act, Reply, Say421, ScriptedServer
 from tests.contract.smtp.sending import CONTENT, Reported, mails, options, over, relay, send
@@ -26,7 +26,7 @@ def transient(outcome: Outcome) -> Transient:
     return outcome
 
 
-def seats(smtp: Smtp) -> smtp_allowance.Seats:
+def seats(smtp: Smtp) -> allowance.Seats:
     return smtp._routes.all[0].seats
 
 
@@ -73,7 +73,7 @@ async def test_relay_that_asks_for_less_gets_half_as_many_connections_and_the_ma
 
 
 async def test_connections_grow_again_one_by_one_while_all_goes_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smtp_allowance, "_CALM", 0.0)
+    monkeypatch.setattr(allowance, "_CALM", 0.0)
     async with ScriptedServer() as server:
         smtp = Smtp(options(server.port, connections=6))
         seats(smtp).start_anew()

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from publishers.telegram import Telegram, TelegramOptions
+from publishers.telegram.channel import Telegram, TelegramOptions
 from schemas.messages import Picture, Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request

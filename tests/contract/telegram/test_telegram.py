@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from publishers.base import Finds, LooksUp, Permanent, Transient, Unclear
-from publishers.telegram import CAPTION, Telegram
+from publishers.telegram.channel import CAPTION, Telegram
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import Reply, fault_server
 from tests.contract.suite import (

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from publishers.base import Checks, Deletes, Edits, Permanent, Publishes, Transient, Unknown
-from publishers.telegram import Telegram, TelegramOptions
+from publishers.telegram.channel import Telegram, TelegramOptions
 from tests.contract.fault_server import Reply, fault_server
 from tests.contract.smtp.peers import CERTIFICATE
 from tests.contract.suite import Trouble, outcome

@@ -1,8 +1,6 @@
 """SMS by Twilio, over a fault server and over the sandbox, both with the error bodies of its documentation."""
 
 import base64
-import itertools
-import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -14,46 +12,40 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from publishers import sms_twilio_receipts
 from publishers.base import Checks, Finds, LooksUp, Permanent, Receipt, Transient, Unknown, Untried
-from publishers.sms_twilio import SmsTwilio, TwilioGateway
-from publishers.sms_twilio_errors import CODES
+from publishers.sms import twilio_receipts
+from publishers.sms.twilio import SmsTwilio, TwilioGateway
+from publishers.sms.twilio_errors import CODES
 from schemas.deliveries import State
 from schemas.messages import Text
 from schemas.stop_words import stop_word
 from schemas.webhooks import SmsInbound, SmsReceipt
 from tests.contract.conftest import Sandbox, running_sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request, fault_server
-from tests.contract.suite import AT_MOST, PATIENCE, ContractOfBrokenReplies, ContractOfCuts, Peer, Trouble, outcome
+from tests.contract.gateways import (
+    ACCOUNT,
+    DOOR,
+    KEY,
+    MISBEHAVING,
+    NEW_CODES,
+    TOKEN,
+    SmsOverFaults,
+    SmsOverSandbox,
+    SmsPeer,
+    twilio_options,
+)
+from tests.contract.suite import AT_MOST, PATIENCE, ContractOfBrokenReplies, ContractOfCuts, Trouble, outcome
 
 pytestmark = pytest.mark.contract
 
-ACCOUNT, KEY, SERVICE = "AC" + "0" * 32, "SK" + "1" * 32, "MG" + "2" * 32
-TOKEN = "the auth token of the account"
-DOOR = "https://annonces.valmerande.example/webhooks/sms/twilio"
-_numbers = itertools.count()
+SERVICE = "MG" + "2" * 32
 
 
 def options_for(url: str, **more: Any) -> TwilioGateway:
-    return TwilioGateway.model_validate(
-        {
-            "kind": "twilio",
-            "url": url,
-            "account_sid": ACCOUNT,
-            "api_key": KEY,
-            "api_secret": "sandbox-secret",
-            "auth_token": TOKEN,
-            "status_callback": DOOR,
-            "concurrency": 5,
-            **more,
-        }
-    )
+    return TwilioGateway.model_validate(twilio_options(url, concurrency=5, **more))
 
 
-class TwilioPeer(Peer):
-    deduplicates = False
-    too_long = "Ne buvez pas l'eau du robinet. " * 60
-
+class TwilioPeer(SmsPeer):
     def __init__(self, url: str) -> None:
         self.url = url
 
@@ -61,13 +53,8 @@ class TwilioPeer(Peer):
         secret = f"sandbox-{token or 'secret'}"
         return SmsTwilio(options_for(url or self.url, timeout=timeout, api_secret=secret))
 
-    def message(self, text: str | None = None) -> Text:
-        number = next(_numbers)
-        key = f"{number:x}-{int(time.time()):x}.1"
-        return Text(key, "VALMERANDE", f"+33639980{200 + number % 700}", text or f"Rue barrée ({key})")
 
-
-class OverFaults(TwilioPeer):
+class OverFaults(TwilioPeer, SmsOverFaults):
     def __init__(self, server: FaultServer) -> None:
         super().__init__(server.url)
         self.server = server
@@ -116,33 +103,11 @@ class OverFaults(TwilioPeer):
     async def taken(self, message: Any) -> int:
         return sum(one["body"] == message.text for one in self.messages)
 
-    async def reached(self, count: int = 1) -> None:
-        await self.server.reached(count)
 
-    async def hung_up(self) -> None:
-        await self.server.until(lambda: self.server.closed > 0)
-
-
-class OverSandbox(TwilioPeer):
+class OverSandbox(TwilioPeer, SmsOverSandbox):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(f"{sandbox.http}/twilio")
         self.sandbox = sandbox
-
-    async def will(self, trouble: Trouble) -> None:
-        kind = {
-            Trouble.REFUSE: "refuse",
-            Trouble.THROTTLE: "throttle",
-            Trouble.UNAVAILABLE: "error",
-            Trouble.HANG: "hang",
-            Trouble.TAKE_AND_CUT: "drop",
-        }[trouble]
-        asked = {"provider": "sms", "kind": kind, "count": 1, "retry_after": 7}
-        async with httpx.AsyncClient() as client:
-            (await client.post(f"{self.sandbox.http}/sandbox/faults", json=asked)).raise_for_status()
-
-    async def taken(self, message: Any) -> int:
-        lines = self.sandbox.journal("sms")
-        return sum(line.get("client_reference") == message.key and "id" in line for line in lines)
 
 
 @pytest.fixture(scope="module")
@@ -171,17 +136,7 @@ class TestOverSandbox(ContractOfCuts):
         found = await publisher.find(message, since)
         assert found is not None and found.reference
 
-    @pytest.mark.parametrize(
-        ("ending", "error"),
-        [
-            ("87", Transient),
-            ("88", Permanent),
-            ("89", Transient),
-            ("90", Permanent),
-            ("91", Transient),
-            ("96", Unknown),
-        ],
-    )
+    @pytest.mark.parametrize(("ending", "error"), MISBEHAVING)
     async def test_numbers_that_misbehave_are_understood_without_a_new_code(
         self, peer: OverSandbox, publisher: SmsTwilio, ending: str, error: type[Exception]
     ) -> None:
@@ -284,14 +239,7 @@ def test_stop_and_an_unreachable_telephone_kill_no_address() -> None:
     assert SmsTwilio.of_message == {"21408", "21608"}
 
 
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        *((status, Permanent) for status in (400, 410, 422)),
-        *((status, Transient) for status in (401, 403, 404, 429, 503)),
-        *((status, Unknown) for status in (409, 500, 502)),
-    ],
-)
+@pytest.mark.parametrize(("status", "expected"), NEW_CODES)
 async def test_code_that_is_new_goes_by_its_status_and_is_logged(
     peer: OverFaults, publisher: SmsTwilio, status: int, expected: type
 ) -> None:
@@ -401,8 +349,8 @@ def _read(request: Request, door: str) -> SmsReceipt | SmsInbound:
     form = parse_qsl(request.content.decode(), keep_blank_values=True)
     query = "&".join(f"{name}={value[0]}" for name, value in request.query.items())
     url = f"{door}?{query}" if query else door
-    sms_twilio_receipts.verify(TOKEN, url, form, request.headers["x-twilio-signature"])
-    return sms_twilio_receipts.read(dict(form), parse_qs(query).get("key", [None])[0])
+    twilio_receipts.verify(TOKEN, url, form, request.headers["x-twilio-signature"])
+    return twilio_receipts.read(dict(form), parse_qs(query).get("key", [None])[0])
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from publishers.base import Checks, Deletes, Edits, LooksUp, Permanent, Receipt, Transient, Unclear, Unknown, Untried
-from publishers.ssrf import Resolve, system
-from publishers.webhook import SETTINGS_FAULTS, Webhook, WebhookOptions
+from publishers.webhook.channel import SETTINGS_FAULTS, Webhook, WebhookOptions
+from publishers.webhook.ssrf import Resolve, system
 from schemas.messages import Call
 from schemas.webhooks import BadSignature, verify
 from tests.contract.conftest import Sandbox

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from publishers.x import X, XOptions
+from publishers.x.channel import X, XOptions
 from schemas.messages import Picture, Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request

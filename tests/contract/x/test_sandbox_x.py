@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publishers.x_text import count
+from publishers.x.text import count
 from sandbox.x_entities import weight
 from tests.contract.conftest import Sandbox, running_sandbox
 from tests.contract.x.peers import PNG

@@ -22,8 +22,8 @@ from publishers.base import (
     Unknown,
     Untried,
 )
-from publishers.x import X, XOptions
-from publishers.x_text import count
+from publishers.x.channel import X, XOptions
+from publishers.x.text import count
 from schemas.messages import Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import Reply, fault_server

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from publishers.x_text import addresses, count
+from publishers.x.text import addresses, count
 
 pytestmark = pytest.mark.contract
 

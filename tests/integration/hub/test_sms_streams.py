@@ -6,7 +6,7 @@ import pytest
 
 from hub.receipts import bind
 from publishers.base import Unclear
-from schemas.authorities import Identity, Stream
+from schemas.authorities import Stream
 from schemas.lanes import Lane
 from store import audience, authorities, optouts, receipts
 from store.database import transaction
@@ -147,8 +147,3 @@ async def test_link_in_a_text_is_about_information_where_alerts_have_their_own_s
     async with transaction(town.pool) as connection:
         found = await optouts.recipient_for(connection, person)
         assert found is not None and found.stream == ""
-
-
-def test_two_names_for_one_sender_are_one() -> None:
-    identity = Identity.model_construct(sms_sender=INFORMATION, sms_alerts_sender=INFORMATION)
-    assert identity.sms_stream_of(INFORMATION) == ""

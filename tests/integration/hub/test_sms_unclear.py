@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-import httpx
 import pytest
 
 from publishers.base import Receipt, Transient, Unclear, Unknown
@@ -14,6 +13,7 @@ from store import recipients
 from store.database import transaction
 from store.recipients import Subscriber
 from tests.contract.conftest import Sandbox, running_sandbox
+from tests.contract.gateways import http_options, ovh_options, twilio_options, will
 from tests.integration.hub.providers import AskableProvider
 from tests.integration.hub.town import Town
 
@@ -35,42 +35,15 @@ async def live_at(town: Town, numbers: list[str]) -> None:
 
 
 async def test_answers_lost_at_three_kinds_of_gateway_repeat_nothing(town: Town, sandbox: Sandbox) -> None:
-    options = (
-        CHANNELS["sms"]
-        .options_type()
-        .model_validate(
-            {
-                "gateways": {
-                    "main": {"url": sandbox.http, "token": "t", "webhook_secret": "x" * 24, "timeout": 2},
-                    "ovh": {
-                        "kind": "ovh",
-                        "url": f"{sandbox.http}/ovh/1.0",
-                        "service_name": "sms-vm96001-1",
-                        "application_key": "sandbox-application",
-                        "application_secret": "sandbox-secret",
-                        "consumer_key": "sandbox-consumer",
-                        "receipt_token": "t" * 32,
-                        "timeout": 2,
-                    },
-                    "twilio": {
-                        "kind": "twilio",
-                        "url": f"{sandbox.http}/twilio",
-                        "account_sid": "AC" + "0" * 32,
-                        "api_key": "SK" + "1" * 32,
-                        "api_secret": "sandbox-secret",
-                        "auth_token": "the auth token of the account",
-                        "status_callback": "https://annonces.valmerande.example/webhooks/sms/twilio",
-                        "timeout": 2,
-                    },
-                }
-            }
-        )
-    )
+    gateways = {
+        "main": http_options(sandbox.http, timeout=2),
+        "ovh": ovh_options(f"{sandbox.http}/ovh/1.0", timeout=2),
+        "twilio": twilio_options(f"{sandbox.http}/twilio", timeout=2),
+    }
+    options = CHANNELS["sms"].options_type().model_validate({"gateways": gateways})
     town.publishers["sms"] = CHANNELS["sms"].open(options)
     await live_at(town, NUMBERS)
-    async with httpx.AsyncClient() as client:
-        fault = {"provider": "sms", "kind": "drop", "count": 8}
-        (await client.post(f"{sandbox.http}/sandbox/faults", json=fault)).raise_for_status()
+    await will(sandbox, "drop", 8)
     await town.announce(channels=["sms"])
     await town.settle()
     await town.publishers["sms"].aclose()

@@ -12,7 +12,7 @@ import pytest
 from hub.addresses import Signer
 from portal.app import create_app
 from publishers.registry import CHANNELS
-from publishers.sms_twilio_receipts import signature
+from publishers.sms.twilio_receipts import signature
 from schemas.deliveries import State
 from schemas.webhooks import SmsInbound, SmsReceipt, parse, sign
 from store.database import Connection

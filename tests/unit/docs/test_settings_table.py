@@ -12,8 +12,8 @@ from pydantic import BaseModel, SecretStr
 from hub import settings
 from hub.settings import Settings
 from launcher.ports import Ports, setting_of
-from publishers import sms
 from publishers.registry import CHANNELS
+from publishers.sms import channel as sms
 
 pytestmark = pytest.mark.unit
 

@@ -16,7 +16,7 @@ import pytest
 
 from hub.rendering import TEMPLATES, Fault, MailSlots, Renderer, TemplateError
 from hub.rendering.check import examples_of
-from publishers.sms_text import measure
+from publishers.sms.text import measure
 from schemas.announcements import Action, Content
 from schemas.authorities import Identity
 from schemas.events import TYPES, template_of

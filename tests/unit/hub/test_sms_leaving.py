@@ -14,7 +14,7 @@ from hub.estimate import Tariff, tariff_of
 from hub.rendering import Renderer
 from hub.rendering.check import examples_of
 from hub.settings import LinkSettings
-from publishers.sms_text import measure
+from publishers.sms.text import measure
 from schemas.announcements import Content
 from schemas.authorities import Identity
 from schemas.lanes import Lane
@@ -94,6 +94,13 @@ def test_urgent_lane_speaks_from_the_alerts_sender_where_there_is_one() -> None:
     assert sent(notice("Évacuez", Lane.URGENT), authority(**both)).sender == "VALM ALERTE"
     assert sent(notice("Marché"), authority(**both)).sender == "VALMERANDE"
     assert sent(notice("Évacuez", Lane.URGENT), authority()).sender == "VALMERANDE"
+
+
+def test_stop_is_about_everything_where_both_senders_are_one() -> None:
+    assert identity().sms_stream_of("VALMERANDE") == ""
+    assert identity(sms_alerts_sender="VALMERANDE").sms_stream_of("VALMERANDE") == ""
+    both = identity(sms_alerts_sender="VALM ALERTE")
+    assert (both.sms_stream_of("VALMERANDE"), both.sms_stream_of("VALM ALERTE")) == ("information", "alerts")
 
 
 def test_short_link_stands_only_where_the_long_one_costs_a_segment_more() -> None:

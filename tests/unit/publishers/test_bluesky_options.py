@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from publishers.bluesky import Bluesky, BlueskyOptions
+from publishers.bluesky.channel import Bluesky, BlueskyOptions
 
 pytestmark = pytest.mark.unit
 

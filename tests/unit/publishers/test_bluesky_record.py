@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from publishers.base import Permanent
-from publishers.bluesky import FORM
-from publishers.bluesky_record import Reference, facets, graphemes, record, record_key
+from publishers.bluesky.channel import FORM
+from publishers.bluesky.record import Reference, facets, graphemes, record, record_key
 from schemas.messages import Picture, Post
 
 pytestmark = pytest.mark.unit

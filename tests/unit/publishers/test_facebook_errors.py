@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from publishers.base import Permanent, Transient, Unknown
-from publishers.facebook_errors import CODES, SUBCODES, pause_asked, refusal, rest_needed
+from publishers.facebook.errors import CODES, SUBCODES, pause_asked, refusal, rest_needed
 
 pytestmark = pytest.mark.unit
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publishers.mastodon_instance import Instance
-from publishers.mastodon_text import URL_CHARACTERS, length
+from publishers.mastodon.instance import Instance
+from publishers.mastodon.text import URL_CHARACTERS, length
 
 pytestmark = pytest.mark.unit
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publishers.sms_route import FIRST_PAUSE, LONGEST_ASKED, LONGEST_PAUSE, PATIENCE, Health, order
+from publishers.sms.route import FIRST_PAUSE, LONGEST_ASKED, LONGEST_PAUSE, PATIENCE, Health, order
 
 pytestmark = pytest.mark.unit
 

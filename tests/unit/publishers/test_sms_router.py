@@ -9,7 +9,6 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from publishers import sms
 from publishers.base import (
     CANNOT_SAY,
     Checks,
@@ -31,9 +30,10 @@ from publishers.base import (
     Untried,
 )
 from publishers.http_exchange import Exchange
-from publishers.sms import Sms, SmsOptions
-from publishers.sms_gateway import GatewayOptions
-from publishers.sms_route import order
+from publishers.sms import channel as sms
+from publishers.sms.channel import Sms, SmsOptions
+from publishers.sms.gateway import GatewayOptions
+from publishers.sms.route import order
 from schemas.messages import Text
 
 pytestmark = pytest.mark.unit

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publishers.sms_text import BASIC, EXTENSION, Segments, encoding_of, measure, proposal, split, transliterate
+from publishers.sms.text import BASIC, EXTENSION, Segments, encoding_of, measure, proposal, split, transliterate
 
 pytestmark = pytest.mark.unit
 

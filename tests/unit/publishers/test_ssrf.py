@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publishers.ssrf import METADATA, SPECIAL, Address, Forbidden, Guard, objection
+from publishers.webhook.ssrf import METADATA, SPECIAL, Address, Forbidden, Guard, objection
 
 pytestmark = pytest.mark.unit
 

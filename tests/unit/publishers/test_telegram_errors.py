@@ -3,7 +3,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from publishers.base import Permanent, PublishError, Transient, Unknown
-from publishers.telegram_errors import VERDICTS, refusal
+from publishers.telegram.errors import VERDICTS, refusal
 
 pytestmark = pytest.mark.unit
 

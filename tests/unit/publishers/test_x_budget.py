@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publishers.x_budget import LOOK_AGAIN, WINDOWS, Spent, free_again, month_of, pause, period_ends
+from publishers.x.budget import LOOK_AGAIN, WINDOWS, Spent, free_again, month_of, pause, period_ends
 
 pytestmark = pytest.mark.unit
 

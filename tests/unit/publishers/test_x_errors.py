@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from publishers.base import PublishError
-from publishers.x_client import Reply
-from publishers.x_errors import ENTRIES, Means, Problem, is_fresh, recognise, refusal
+from publishers.x.client import Reply
+from publishers.x.errors import ENTRIES, Means, Problem, is_fresh, recognise, refusal
 
 pytestmark = pytest.mark.unit
 

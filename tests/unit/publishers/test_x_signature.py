@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oauthlib.oauth1 import Client
 
-from publishers.x_signature import authorization
+from publishers.x.signature import authorization
 
 pytestmark = pytest.mark.unit
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publishers.x_text import ADDRESS, CHARACTERS, addresses, count
+from publishers.x.text import ADDRESS, CHARACTERS, addresses, count
 
 pytestmark = pytest.mark.unit
 

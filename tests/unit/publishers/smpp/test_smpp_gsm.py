@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publishers.smpp_gsm import GSM, OCTETS, UCS2, decode, encode, reference_of
-from publishers.sms_text import BASIC, EXTENSION, split
+from publishers.smpp.gsm import GSM, OCTETS, UCS2, decode, encode, reference_of
+from publishers.sms.text import BASIC, EXTENSION, split
 
 pytestmark = pytest.mark.unit
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publishers.smpp_ids import Dialect, answered, ids_of, of_receipt, reference, reported, written
+from publishers.smpp.ids import Dialect, answered, ids_of, of_receipt, reference, reported, written
 
 pytestmark = pytest.mark.unit
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publishers.smpp_marks import Part, mark, message_reference, part_of_mark, part_of_reference
-from publishers.smpp_parts import Parts, combine
-from publishers.smpp_receipts import FINAL, Told
+from publishers.smpp.marks import Part, mark, message_reference, part_of_mark, part_of_reference
+from publishers.smpp.parts import Parts, combine
+from publishers.smpp.receipts import FINAL, Told
 
 pytestmark = pytest.mark.unit
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from smpplib.smpp import parse_pdu
 
-from publishers.smpp_pdus import HEADER, LONGEST, TAGS, Malformed, decode, encode, length_of
+from publishers.smpp.pdus import HEADER, LONGEST, TAGS, Malformed, decode, encode, length_of
 
 pytestmark = pytest.mark.unit
 

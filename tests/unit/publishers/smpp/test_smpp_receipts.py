@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from publishers.smpp_marks import Part
-from publishers.smpp_pdus import TAGS, Pdu, decode, encode
-from publishers.smpp_receipts import (
+from publishers.smpp.marks import Part
+from publishers.smpp.pdus import TAGS, Pdu, decode, encode
+from publishers.smpp.receipts import (
     FINAL,
     STATES,
     WORDS,

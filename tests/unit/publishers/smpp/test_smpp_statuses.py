@@ -3,7 +3,7 @@ from smpplib import consts
 from structlog.testing import capture_logs
 
 from publishers.base import Permanent, Transient
-from publishers.smpp_statuses import OF_MESSAGE, STATUSES, THROTTLED, name_of, verdict_of
+from publishers.smpp.statuses import OF_MESSAGE, STATUSES, THROTTLED, name_of, verdict_of
 
 pytestmark = pytest.mark.unit
 

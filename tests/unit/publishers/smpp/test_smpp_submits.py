@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from publishers.base import Permanent, Transient, Untried
-from publishers.smpp_gsm import decode
-from publishers.smpp_options import SmppOptions
-from publishers.smpp_pdus import TAGS
-from publishers.smpp_submits import Submit, absolute, relative, source_of, submits
+from publishers.smpp.gsm import decode
+from publishers.smpp.options import SmppOptions
+from publishers.smpp.pdus import TAGS
+from publishers.smpp.submits import Submit, absolute, relative, source_of, submits
 from schemas.messages import Text
 
 pytestmark = pytest.mark.unit

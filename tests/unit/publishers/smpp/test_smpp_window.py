@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from publishers.smpp_window import Window
+from publishers.smpp.window import Window
 
 pytestmark = pytest.mark.unit
 
@@ -41,7 +41,7 @@ async def test_pause_doubles_with_each_round_and_is_kept(monkeypatch: pytest.Mon
         clock += seconds
 
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock)
-    monkeypatch.setattr("publishers.smpp_window.asyncio.sleep", sleep)
+    monkeypatch.setattr("publishers.smpp.window.asyncio.sleep", sleep)
     for _ in range(7):
         turn = await window.turn()
         window.throttled(turn)
@@ -59,7 +59,7 @@ async def test_rate_spaces_the_turns(monkeypatch: pytest.MonkeyPatch) -> None:
         clock += seconds
 
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock)
-    monkeypatch.setattr("publishers.smpp_window.asyncio.sleep", sleep)
+    monkeypatch.setattr("publishers.smpp.window.asyncio.sleep", sleep)
     turns = [await window.turn() for _ in range(51)]
     assert turns[-1] - turns[0] == pytest.approx(1.0)
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publishers.dkim import OVERSIGNED, Signers, body_hash, fields, sign_bytes, signing_input
-from publishers.smtp_options import DkimKey
+from publishers.smtp.dkim import OVERSIGNED, Signers, body_hash, fields, sign_bytes, signing_input
+from publishers.smtp.options import DkimKey
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publishers.smtp_allowance import Allowance, Seats
+from publishers.smtp.allowance import Allowance, Seats
 
 pytestmark = pytest.mark.unit
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publishers.smtp_domains import Domain, Domains, turned_away
-from publishers.smtp_options import DomainLimit
+from publishers.smtp.domains import Domain, Domains, turned_away
+from publishers.smtp.options import DomainLimit
 
 pytestmark = pytest.mark.unit
 

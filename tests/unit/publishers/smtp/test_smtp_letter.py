@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from publishers.base import Checks, Permanent, PublishesMany, Unclear
-from publishers.smtp import Smtp, SmtpOptions
-from publishers.smtp_letter import Offers, letter
-from publishers.smtp_options import Relay
-from publishers.smtp_pipeline import stuffed
+from publishers.smtp.channel import Smtp, SmtpOptions
+from publishers.smtp.letter import Offers, letter
+from publishers.smtp.options import Relay
+from publishers.smtp.pipeline import stuffed
 from schemas.messages import Mail, Text
 
 pytestmark = pytest.mark.unit

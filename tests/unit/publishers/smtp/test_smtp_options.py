@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import ValidationError
 
-from publishers.smtp_options import DkimKey, Relay, SmtpOptions
+from publishers.smtp.options import DkimKey, Relay, SmtpOptions
 
 pytestmark = pytest.mark.unit
 

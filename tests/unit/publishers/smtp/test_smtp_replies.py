@@ -3,9 +3,9 @@
 import pytest
 import structlog.testing
 
-from publishers import smtp_replies
 from publishers.base import Permanent, Transient, Untried
-from publishers.smtp_replies import BASIC, ENHANCED, SmtpSettingsError, accepted, refusal
+from publishers.smtp import replies
+from publishers.smtp.replies import BASIC, ENHANCED, SmtpSettingsError, accepted, refusal
 
 pytestmark = pytest.mark.unit
 
@@ -54,7 +54,7 @@ def test_421_hands_nothing_over_except_after_the_content() -> None:
 
 
 def test_unlisted_code_falls_to_its_class_and_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smtp_replies, "_seen_new", set())
+    monkeypatch.setattr(replies, "_seen_new", set())
     with structlog.testing.capture_logs() as logs:
         assert type(refusal(499, "hm", "RCPT")) is Transient
         assert type(refusal(499, "hm", "RCPT")) is Transient

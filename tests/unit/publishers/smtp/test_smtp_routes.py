@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from publishers.base import Untried
-from publishers.smtp_options import Relay, SmtpOptions
-from publishers.smtp_replies import SmtpSettingsError
-from publishers.smtp_routes import Routes
+from publishers.smtp.options import Relay, SmtpOptions
+from publishers.smtp.replies import SmtpSettingsError
+from publishers.smtp.routes import Routes
 
 pytestmark = pytest.mark.unit
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from publishers.smtp_replies import Step, asked_pause
-from publishers.smtp_throttles import Asker, asks_for_less
+from publishers.smtp.replies import Step, asked_pause
+from publishers.smtp.throttles import Asker, asks_for_less
 
 pytestmark = pytest.mark.unit
 

@@ -1,0 +1,1 @@
+"""Whatever else Apprise can reach."""

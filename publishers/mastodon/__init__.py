@@ -1,0 +1,1 @@
+"""Posts on Mastodon."""
