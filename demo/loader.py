@@ -54,6 +54,24 @@ def load_mended(moment: Moment, folder: Path = FOLDER / "events") -> tuple[Messa
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture of the demo's library, as its file is."""
+
+    name: str
+    content: bytes
+    alt: Mapping[str, str]
+    rights: str
+
+
+def load_pictures(folder: Path = FOLDER) -> tuple[Drawing, ...]:
+    """The commune's library of pictures."""
+    described = tomllib.loads((folder / "pictures.toml").read_text(encoding="utf-8"))
+    return tuple(
+        Drawing(name, (folder / one["file"]).read_bytes(), one["alt"], one["rights"]) for name, one in described.items()
+    )
+
+
 def load_notices(moment: Moment, folder: Path = FOLDER / "notices") -> dict[str, dict[str, Any]]:
     """The officers' notices, by the names of their files: data of ``fr.tambour.notice``."""
     return {

@@ -134,7 +134,13 @@ class Composer:
 
     def _call(self, subject: Subject, language: str) -> Maker:
         data = calls.told(subject.content, subject.authority, subject.announcement_id, subject.version, self._renderer)
-        return lambda member, key: Call(key, member.address or "", calls.body_of(data, key))
+
+        def make(member: Member, _: str) -> Call:
+            # a replay has the id of the first call: the receiver that took that one takes no second
+            key = addresses.key(DeliveryId(subject.order_id, member.recipient_id), 1)
+            return Call(key, member.address or "", calls.body_of(data, key))
+
+        return make
 
 
 def _shown(entry: Entry, form: PostForm, language: str) -> Shown:

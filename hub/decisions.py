@@ -6,6 +6,7 @@ Sending again opens a new attempt: whatever is still told of the earlier one bin
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from publishers.registry import CHANNELS
 from schemas.deliveries import DeliveryId, State, attempt_of, state_of
 from store import deliveries, schedule
 from store.database import Connection
@@ -50,7 +51,11 @@ def _refuse(held: Held, decision: Decision) -> None:
     state = state_of(held.standing)
     if held.under_way:
         raise Undecidable("it is being sent at this moment: look again in a minute")
-    decidable = (State.UNKNOWN, State.RETRYING) + ((State.FAILED,) if decision is not Decision.GIVE_UP else ())
+    decidable = {State.UNKNOWN, State.RETRYING}
+    if decision is not Decision.GIVE_UP:
+        decidable |= {State.FAILED}
+    if decision is Decision.AGAIN and CHANNELS[held.channel].family == "webhook":
+        decidable |= {State.SENT}  # a replay: the receiver knows the call by its id
     if state not in decidable:
         raise Undecidable(f"it is {state.word}: there is nothing to decide")
     if decision is Decision.AGAIN and held.superseded:

@@ -46,7 +46,15 @@ async def _sms(connection: Connection, receipt: KeptReceipt) -> tuple[str, Deliv
         return "unbound", None
     if said.state is None:
         return "ignored", attempt[0]
-    await _record(connection, receipt, attempt, said.state, code=said.error or said.status, reason=_words(said))
+    await _record(
+        connection,
+        receipt,
+        attempt,
+        said.state,
+        code=said.error or said.status,
+        reason=_words(said),
+        address_dead=said.address_dead and said.state is State.FAILED,
+    )
     return "bound", attempt[0]
 
 
@@ -111,10 +119,11 @@ async def _record(
     *,
     code: str | None,
     reason: str,
+    address_dead: bool = False,
 ) -> None:
     delivery, number = attempt
-    fact = Record(
-        delivery.recipient_id, number, state, receipt.received_at or datetime.now(UTC), code=code, reason=reason
-    )
+    at = receipt.received_at or datetime.now(UTC)
+    fact = Record(delivery.recipient_id, number, state, at, code=code, reason=reason, address_dead=address_dead)
     await deliveries.record(connection, delivery.order_id, receipt.channel, [fact])
+    await suppression.after_records(connection, delivery.order_id, receipt.channel, [fact])
     await deliveries.forget_due(connection, delivery.order_id, delivery.recipient_id)

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from demo.loader import FOLDER, load_authorities
+from demo.loader import FOLDER, load_authorities, load_pictures
 from demo.subscribers import subscribers
 from hub.intake import known_to
+from hub.pictures import taken_in
 from hub.rules import parse_rules
 from schemas.authority_files import AuthorityEntry, AuthorityFile
-from store import authorities, recipients
+from store import authorities, pictures, recipients
 from store.database import Connection, connect
+from store.pictures import Entry
 from store.recipients import Subscriber
 
 COMMUNE = "96001"
@@ -47,7 +49,7 @@ async def _save_rules(connection: Connection, authority_id: int, entry: Authorit
 
 
 async def seed(dsn: str, count: int) -> int:
-    """Valmerande and its EPCI, with ``count`` subscribers and their accounts; returns how many recipients."""
+    """Valmerande and its EPCI, its pictures, ``count`` subscribers and its accounts; returns how many recipients."""
     connection = await connect(dsn)
     try:
         async with connection.transaction():
@@ -56,6 +58,18 @@ async def seed(dsn: str, count: int) -> int:
                 await authorities.open_to_all(connection, authority_id)
             commune = await authorities.find(connection, COMMUNE)
             assert commune is not None  # it is one of those just saved
+            for drawing in load_pictures():
+                taken = taken_in(drawing.content)
+                entry = Entry(
+                    drawing.name,
+                    taken.content,
+                    taken.media_type,
+                    taken.width,
+                    taken.height,
+                    drawing.alt,
+                    drawing.rights,
+                )
+                await pictures.save(connection, commune.id, entry)
             found = [
                 Subscriber(one.channel, one.address, one.language, one.places, one.broadcast)
                 for one in subscribers(count)

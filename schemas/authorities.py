@@ -45,7 +45,6 @@ class Identity(BaseModel):
     """Who SMS come from. Of a name nobody can answer STOP, so the text says where to leave."""
     sms_alerts_sender: SmsSender | None = None
     """Who urgent SMS come from, when that is another: a STOP to ``sms_sender`` then never silences alerts."""
-    mastodon_account: str | None = None
 
     def sms_sender_for(self, lane: Lane) -> str:
         """The SMS sender that speaks in this lane."""

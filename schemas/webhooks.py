@@ -107,7 +107,8 @@ class _Webhook(BaseModel):
 class SmsReceipt(_Webhook):
     """What became of a message at the handset. ``id`` is the gateway's, ``client_reference`` our key.
 
-    ``error`` is the gateway's code, ``reason`` what it means in plain words, when the gateway or we know it.
+    ``error`` is the gateway's code, ``reason`` what it means in plain words, when the gateway or we know it;
+    ``address_dead``: that surely no such number exists.
     """
 
     type: Literal["receipt"] = "receipt"
@@ -116,6 +117,7 @@ class SmsReceipt(_Webhook):
     status: str = Field(min_length=1)
     error: str | None = None
     reason: str | None = None
+    address_dead: bool = False
     at: AwareDatetime | None = None
 
     @property

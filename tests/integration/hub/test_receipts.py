@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -25,10 +26,10 @@ async def sms(town: Town) -> Provider:
 
 
 async def told(
-    town: Town, status: str, *, reference: str | None = None, hint: str | None = None, arrival: str = ""
+    town: Town, status: str, *, reference: str | None = None, hint: str | None = None, arrival: str = "", **more: Any
 ) -> int:
     """The gateway tells; returns the receipt's number."""
-    body = {"type": "receipt", "id": reference or "x", "status": status, "at": "2026-11-24T08:00:00Z"}
+    body = {"type": "receipt", "id": reference or "x", "status": status, "at": "2026-11-24T08:00:00Z", **more}
     async with transaction(town.pool) as connection:
         kept = await receipts.keep(
             connection,
@@ -54,6 +55,21 @@ async def test_receipt_is_bound_to_its_attempt(town: Town, sms: Provider, status
     reference = await sent(town, sms)
     assert await bind(town.pool, await told(town, status, reference=reference)) == "bound"
     assert await town.states() == {state: 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "dead", "given_up"),
+    [("undelivered", True, True), ("undelivered", False, False), ("delivered", True, False), ("sent", True, False)],
+)
+async def test_number_that_does_not_exist_is_given_up_once_a_failure_says_so(
+    town: Town, sms: Provider, status: str, dead: bool, given_up: bool
+) -> None:
+    reference = await sent(town, sms)
+    said = {"error": "30005", "reason": "no telephone has this number", "address_dead": dead}
+    assert await bind(town.pool, await told(town, status, reference=reference, **said)) == "bound"
+    reasons = [row["reason"] for row in await town.all("SELECT reason FROM suppression")]
+    words = "no such number, says the provider: 30005 no telephone has this number"
+    assert reasons == ([words] if given_up else [])
 
 
 async def test_receipts_in_the_wrong_order_end_as_in_the_right_one(town: Town, sms: Provider) -> None:

@@ -59,7 +59,6 @@ def identity(name: str = "Valmerande") -> Identity:
             "website": f"https://www.{domain}/",
             "postal_address": f"Mairie, place du Marché, {name}",
             "sms_sender": "+33639980001",
-            "mastodon_account": name.lower(),
         }
     )
 

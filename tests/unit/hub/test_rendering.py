@@ -43,7 +43,6 @@ IDENTITY = Identity.model_validate(
         "postal_address": "Mairie, place du Marché, 96001 Valmerande",
         "phone": "+33261910000",
         "sms_sender": "+33639980001",
-        "mastodon_account": "valmerande",
     }
 )
 RENDERER = Renderer()
