@@ -51,9 +51,9 @@ async def send(
     publisher = open_publisher(channel, options)
     try:
         member = Member(0, address, language, standing(State.QUEUED), 0)
-        message = await _message(publisher, composer, _subject(channel, authority), member)
+        message = composer.compose(_subject(channel, authority), member)
         try:
-            receipt = await publisher.publish(message)
+            receipt = await publisher.publish(await _fitted(publisher, message))
         except PublishError as error:
             return Trial(message.key, error)
         if not take_back or not isinstance(publisher, Deletes) or receipt.reference is None:
@@ -67,8 +67,8 @@ async def send(
         await publisher.aclose()
 
 
-async def _message(publisher: Publisher[Any], composer: Composer, subject: Subject, member: Member) -> Message:
-    message = composer.compose(subject, member)
+async def _fitted(publisher: Publisher[Any], message: Message) -> Message:
+    """The message as the publisher takes it: of an announcement, one post."""
     if not isinstance(message, Publication) or not isinstance(publisher, Publishes):
         return message
     form = await publisher.form(message.account)

@@ -12,6 +12,7 @@ from hub.settings import Settings
 from hub.trial import Trial
 from launcher.environment import settings_for_commands
 from launcher.faults import Fault
+from launcher.logs import silent
 from launcher.reach import database
 from launcher.terminal import print_json, print_table, printable
 from publishers.base import Checks, Finding, Permanent, PublishError, Receipt, Unknown
@@ -64,7 +65,8 @@ def check(
     """Prove the settings of channels by calls that publish nothing, and say what to mend."""
     settings = settings_for_commands()
     names = list(settings.channels) if channel is None else [_set_up(settings, channel)]
-    found = asyncio.run(_checked(settings, names))
+    with silent():
+        found = asyncio.run(_checked(settings, names))
     if as_json:
         print_json([{"channel": name, **_finding(one)} for name, one in found])
     else:
@@ -89,7 +91,8 @@ def test(
     """
     settings = settings_for_commands()
     _set_up(settings, channel)
-    done = asyncio.run(_tested(settings, channel, to, authority, language, take_back))
+    with silent():
+        done = asyncio.run(_tested(settings, channel, to, authority, language, take_back))
     outcome = done.outcome
     taken = isinstance(outcome, Receipt)
     if as_json:

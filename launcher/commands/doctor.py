@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from launcher.diagnosis import Finding, Grade, examine
+from launcher.logs import silent
 from launcher.terminal import console, print_json, printable
 
 EPILOG = (
@@ -33,7 +34,8 @@ def doctor(
     Sends nothing and changes nothing. Works also when nothing runs. DNS: SPF, DKIM and DMARC of the domains that
     mails come from, and where their bounces go.
     """
-    findings = asyncio.run(examine(os.environ, dns=dns, dns_server=dns_server))
+    with silent():
+        findings = asyncio.run(examine(os.environ, dns=dns, dns_server=dns_server))
     if as_json:
         print_json(findings)
     else:

@@ -11,13 +11,30 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from launcher.commands import announce, authority, deadletters, doctor, emit, holds, optouts, rules, track
+from launcher.commands import (
+    announce,
+    authority,
+    backup,
+    channels,
+    deadletters,
+    decisions,
+    doctor,
+    emit,
+    holds,
+    optouts,
+    pictures,
+    rules,
+    track,
+)
 from launcher.faults import Fault
 from launcher.seed import seed
 from store.database import Connection, connect
 
 app = typer.Typer(pretty_exceptions_enable=False)
-for module in (announce, authority, deadletters, doctor, emit, holds, optouts, rules, track):
+for module in (
+    *(announce, authority, backup, channels, deadletters, decisions, doctor, emit),
+    *(holds, optouts, pictures, rules, track),
+):
     module.register(app)
 
 
