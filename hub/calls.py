@@ -13,7 +13,10 @@ TYPE = "fr.tambour.announcement"
 def told(
     content: Content, authority: Authority, announcement_id: int, version: int, renderer: Renderer
 ) -> dict[str, Any]:
-    """An announcement's version for a program: its facts, and its words in each of its languages."""
+    """An announcement's version for a program: its facts, and its words in each of its languages.
+
+    ``test``: somebody tries the settings; it is to be shown to nobody.
+    """
     words = {}
     for language in content.languages:
         said = renderer.post(content, authority.identity, language, zone=authority.time_zone)
@@ -24,6 +27,7 @@ def told(
         }
     return {
         "announcement": announcement_id,
+        "test": announcement_id == 0,
         "version": version,
         "authority": {"code": authority.code, "name": authority.name},
         "event_type": content.type,

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hub import addresses, calls, pictures
+from hub import addresses, calls
 from hub.addresses import Signer
 from hub.mail_mime import InlineImage
 from hub.rendering import BadSlot, MailSlots, Renderer, Shown
@@ -45,7 +45,7 @@ class Subject:
     authority: Authority
     logo: Entry | None = None
     pictures: tuple[Entry, ...] = ()
-    """What a mail shows; posts fetch theirs when they are made."""
+    """What a mail shows, small already (LOGO, PICTURE); posts fetch theirs when they are made."""
 
 
 class Composer:
@@ -79,8 +79,8 @@ class Composer:
             identity,
             language,
             zone=subject.authority.time_zone,
-            logo=_shown(subject.logo, LOGO, language) if subject.logo else None,
-            pictures=[_shown(entry, PICTURE, language) for entry in subject.pictures],
+            logo=_shown(subject.logo, language) if subject.logo else None,
+            pictures=[_shown(entry, language) for entry in subject.pictures],
         )
 
         def make(member: Member, key: str) -> Mail:
@@ -143,9 +143,9 @@ class Composer:
         return make
 
 
-def _shown(entry: Entry, form: PostForm, language: str) -> Shown:
-    picture = pictures.prepared(entry, form, language)
-    return Shown(InlineImage(entry.name, picture.content, picture.media_type), picture.alt, entry.rights)
+def _shown(entry: Entry, language: str) -> Shown:
+    image = InlineImage(entry.name, entry.content, entry.media_type)
+    return Shown(image, entry.alt.get(language) or entry.alt["fr"], entry.rights)
 
 
 def key_of(order_id: int, member: Member) -> str:

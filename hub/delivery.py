@@ -1,6 +1,7 @@
 """Delivery of a batch: claim it, with what is known of its members, and take a turn at it (hub.turn)."""
 
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,19 +9,25 @@ from typing import Any
 import structlog
 from pydantic import BaseModel
 
-from hub.composing import Composer, Subject
+from hub.composing import LOGO, PICTURE, Composer, Subject
+from hub.pictures import BadPicture
 from hub.posting import poster
 from hub.recording import Recorder
 from hub.settings import DeliverySettings
+from hub.studio import Studio
 from hub.turn import Turn, boot_clock
-from publishers.base import Publisher
+from publishers.base import PostForm, Publisher
 from publishers.registry import CHANNELS, open_publisher
 from schemas.deliveries import State
 from store import announcements, authorities, batches, deliveries, pictures
 from store.batches import Claimed
 from store.database import Connection, Pool, transaction
+from store.pictures import Entry
 
 log = structlog.get_logger()
+
+_KEPT = 64  # versions whose pictures are kept
+_READY_WITHIN_S = 2.0
 
 
 class Deliverer:
@@ -43,6 +50,8 @@ class Deliverer:
         self._sizes = sizes
         self._stopping = stopping
         self._publishers: dict[str, Publisher[Any]] = {}
+        self._studio = Studio()
+        self._illustrations: OrderedDict[tuple[int, int, str | None], tuple[list[Entry], list[Entry]]] = OrderedDict()
 
     async def deliver(self, batch_id: int) -> None:
         """Deliver as much of a batch as the deadline allows. Returns at once when the batch is not to be had.
@@ -60,8 +69,15 @@ class Deliverer:
             counts = await deliveries.unknowns(connection, batch.order_id, unknown) if unknown else {}
             subject = await _subject(connection, batch)
         if batch.channel not in self._channels:
-            await self._wait_for_settings(batch)
+            log.error("channel_not_set_up", channel=batch.channel, batch=batch.id)
+            await self._give_back(batch, f"settings: channels.{batch.channel}", timedelta(minutes=1))
             return
+        if CHANNELS[batch.channel].family == "email":
+            shown = await self._illustrated(subject)
+            if shown is None:
+                await self._give_back(batch, "its pictures", timedelta(seconds=1))
+                return
+            subject = shown
         publisher = self._publisher(batch.channel)
         async with Recorder(self._pool, batch) as recorder:
             await Turn(
@@ -77,41 +93,70 @@ class Deliverer:
                 started,
             ).run()
 
-    async def _wait_for_settings(self, batch: Claimed) -> None:
-        log.error("channel_not_set_up", channel=batch.channel, batch=batch.id)
+    async def _give_back(self, batch: Claimed, waits_for: str, pause: timedelta) -> None:
         left = [one.recipient_id for one in (*batch.members, *batch.unclear)]
-        pause = batch.claimed_at + timedelta(minutes=1)
         async with transaction(self._pool) as connection:
             await batches.finish(
                 connection,
                 batch,
                 left,
-                waits_for=f"settings: channels.{batch.channel}",
-                not_before=pause,
+                waits_for=waits_for,
+                not_before=batch.claimed_at + pause,
                 unclear=[one.recipient_id for one in batch.unclear],
             )
+
+    async def _illustrated(self, subject: Subject) -> Subject | None:
+        """The subject with what its mails show, as small as a mail wants it; None when that is not ready yet.
+
+        Read and made once a version: a mail goes to thousands, from one rendering.
+        """
+        identity, named = subject.authority.identity, tuple(subject.content.data.get("pictures") or ())
+        if identity.logo is None and not named:
+            return subject
+        place = (subject.announcement_id, subject.version, identity.logo)
+        if place not in self._illustrations:
+            names = ([identity.logo] if identity.logo else []) + list(named)
+            async with self._pool.acquire() as connection:
+                entries = await pictures.load(connection, subject.authority.id, names)
+            logo = [entry for entry in entries if entry.name == identity.logo][:1]
+            rest = [entry for entry in entries if entry.name != identity.logo]
+            small = [await self._small(logo, LOGO), await self._small(rest, PICTURE)]
+            if small[0] is None or small[1] is None:
+                return None
+            self._illustrations[place] = (small[0], small[1])
+            if len(self._illustrations) > _KEPT:
+                self._illustrations.popitem(last=False)
+        crest, shown = self._illustrations[place]
+        return replace(subject, logo=crest[0] if crest else None, pictures=tuple(shown))
+
+    async def _small(self, entries: Sequence[Entry], form: PostForm) -> list[Entry] | None:
+        try:
+            made = await self._studio.encoded(entries, form, within=_READY_WITHIN_S)
+        except BadPicture:
+            log.exception("picture_left_out", pictures=[entry.name for entry in entries])
+            return []
+        if made is None:
+            return None
+        return [
+            replace(entry, content=one.content, media_type=one.media_type, width=one.width, height=one.height)
+            for entry, one in zip(entries, made, strict=True)
+        ]
 
     def _publisher(self, channel: str) -> Publisher[Any]:
         if channel not in self._publishers:
             publisher = open_publisher(channel, self._channels[channel])
             social = CHANNELS[channel].family == "social"
-            self._publishers[channel] = poster(self._pool, publisher) if social else publisher
+            self._publishers[channel] = poster(self._pool, publisher, self._studio) if social else publisher
         return self._publishers[channel]
 
     async def aclose(self) -> None:
         """Give the providers' connections back."""
         for publisher in self._publishers.values():
             await publisher.aclose()
+        self._studio.close()
 
 
 async def _subject(connection: Connection, batch: Claimed) -> Subject:
     content = await announcements.content(connection, batch.announcement_id, batch.version)
     authority = await authorities.get(connection, batch.authority_id)
-    plain = Subject(batch.announcement_id, batch.version, batch.order_id, batch.channel, content, authority)
-    if CHANNELS[batch.channel].family != "email":
-        return plain
-    logo = [authority.identity.logo] if authority.identity.logo else []
-    named = content.data.get("pictures") or []
-    found = {entry.name: entry for entry in await pictures.load(connection, authority.id, [*logo, *named])}
-    shown = tuple(found[name] for name in named if name in found and name not in logo)
-    return replace(plain, logo=found.get(authority.identity.logo or ""), pictures=shown)
+    return Subject(batch.announcement_id, batch.version, batch.order_id, batch.channel, content, authority)

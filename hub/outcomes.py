@@ -79,6 +79,8 @@ def _again(member: Member, outcome: PublishError, given: Circumstances) -> tuple
     if isinstance(decision, retry.TryAgain):
         return State.RETRYING, Due("retry", decision.at), outcome.reason
     reason = f"{outcome.reason}; {decision.reason}"
+    if member.parts:
+        return State.FAILED, None, f"{cut_off(member)}: {reason}"
     never_handed_over = decision.expired and member.state is not State.UNKNOWN
     return (State.EXPIRED if never_handed_over else State.FAILED), None, reason
 
@@ -123,6 +125,9 @@ def not_sent(member: Member, state: State, reason: str, now: datetime) -> Record
     as far as we know. A receipt that comes late still proves the contrary.
     """
     attempt = attempt_of(member.standing)
+    if member.parts and member.state is not State.UNKNOWN:
+        reason = f"{cut_off(member)}: {reason}"
+        return Record(member.recipient_id, attempt, State.FAILED, now, code="cut_off", reason=reason)
     if member.state is State.UNKNOWN:
         return Record(
             member.recipient_id,
@@ -133,6 +138,11 @@ def not_sent(member: Member, state: State, reason: str, now: datetime) -> Record
             reason=f"the provider never answered, and it was not sent again: {reason}",
         )
     return Record(member.recipient_id, attempt, state, now, reason=reason)
+
+
+def cut_off(member: Member) -> str:
+    """That a thread has begun, for a delivery that ends before it has."""
+    return f"cut off after {member.parts} part{'s' if member.parts > 1 else ''}"
 
 
 def ask_officer(member: Member, given: Circumstances) -> Record:

@@ -57,16 +57,27 @@ def live(rows: Sequence[Row]) -> list[Live]:
 def texts(whole: Publication, form: PostForm) -> list[str]:
     """The posts' texts, each within the form. Raises CannotFit."""
     link = whole.link if form.links else None
-    if whole.warning:  # it counts with the text
-        form = replace(form, characters=form.characters - form.count(whole.warning))
+    form = _room(whole, form)
     text = whole.text if form.links else _without_links(whole.text)
     if not form.threads:
         return [shortened(text, link or "", form.fits)]
     return [part.shown for part in split(f"{text}\n\n{link}" if link else text, form.fits)]
 
 
-def steps(whole: Publication, form: PostForm, out: Sequence[Live], able: Abilities) -> list[Step]:
-    """The calls to make, in order; ``out`` is what earlier versions left there. Raises CannotFit."""
+def _room(whole: Publication, form: PostForm) -> PostForm:
+    """What is left for a text: a content warning counts with it."""
+    return replace(form, characters=form.characters - form.count(whole.warning)) if whole.warning else form
+
+
+def steps(
+    whole: Publication, form: PostForm, out: Sequence[Live], able: Abilities, *, unclear: bool = False
+) -> list[Step]:
+    """The calls to make, in order; ``out`` is what earlier versions left there. Raises CannotFit.
+
+    A retraction where nothing is out says nothing, unless it is ``unclear`` whether something is.
+    """
+    if whole.retracted and not out and not unclear:
+        return []
     if whole.retracted and out and able.deletes:
         backwards = [one.reference for one in reversed(out)]  # the head last: no answer is left without it
         return [Step(number, "delete", "", target=reference) for number, reference in enumerate(backwards, 1)]
@@ -94,13 +105,12 @@ def instead(
 ) -> Step | None:
     """What to do when the network says that a post is gone, fixed as it is, or a repeat; None when nothing can be done.
 
-    What answers a post that somebody removed is published alone.
-
-    What repeats an older post's words gets the time of day, once.
+    What answers a post that somebody removed is published alone. What repeats an older post's words gets the time of
+    day, once.
     """
     if step.act == "publish" and code == REPEATED:
         timed = f"{step.text} · {now.astimezone(ZoneInfo(whole.zone)):%H:%M}"
-        return replace(step, text=timed) if form.fits(timed) and " · " not in step.text[-8:] else None
+        return replace(step, text=timed) if _room(whole, form).fits(timed) and " · " not in step.text[-8:] else None
     if code not in ("gone", "fixed"):
         return None
     if step.act == "publish":  # what it answers is gone: it stands alone
@@ -114,6 +124,13 @@ def instead(
             return Step(step.number, "edit", text, target=step.target)
         return Step(step.number, "publish", text, answers=step.target if form.threads else None)
     return None
+
+
+def besides(step: Step, other: Step, able: Abilities, form: PostForm, *, after: int) -> Step | None:
+    """What must follow when ``other`` is done instead of a step: a wrong post that can't be changed is taken back,
+    where its correction does not stand below it. ``after`` is the last number in use."""
+    stays = step.act == "edit" and step.target is not None and other.act == "publish" and not form.threads
+    return Step(after + 1, "delete", "", target=step.target) if stays and able.deletes else None
 
 
 def _answers(said: Sequence[str], first: int) -> list[Step]:

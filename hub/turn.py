@@ -36,6 +36,7 @@ from publishers.base import (
     PublishError,
     Receipt,
     Transient,
+    Untried,
 )
 from schemas.deliveries import State, attempt_of, standing
 from schemas.messages import Message
@@ -72,6 +73,8 @@ class Turn:
     started: float
     left: list[int] = field(default_factory=list)
     untried: bool = False
+    unspent: int = 0
+    """Members of an opened window to whom nothing was handed over: they use up nothing of the daily cap."""
 
     def elapsed(self) -> float:
         """Seconds since before the claim."""
@@ -127,6 +130,8 @@ class Turn:
         if self.untried and self.elapsed() < self.sizes.deadline_s:  # the provider's fault, not our deadline's
             waits_for, not_before = "the provider", self.now() + _UNTRIED_PAUSE
         async with transaction(self.pool) as connection:
+            if self.unspent:
+                await batches.give_back_room(connection, self.batch, self.unspent)
             await batches.finish(connection, self.batch, left, waits_for=waits_for, not_before=not_before)
 
     def _must_stop(self) -> bool:
@@ -171,19 +176,20 @@ class Turn:
             else:
                 by_key[message.key] = member
                 messages.append(message)
-        if messages:
-            within = min(self.sizes.deadline_s, self.sizes.lease_s - _MARGIN_S - self.elapsed())
+        within = min(self.sizes.deadline_s, self.sizes.lease_s - _MARGIN_S - self.elapsed())
+        if within <= 0:  # another owner may have the batch at any moment
+            for member in by_key.values():
+                self._report(member, Untried("composing it took until the lease's end"))
+        elif messages:
             await hand_over(
-                self.publisher,
-                messages,
-                lambda key, outcome: self._report(by_key[key], outcome),
-                within=max(within, 0.5),
+                self.publisher, messages, lambda key, outcome: self._report(by_key[key], outcome), within=within
             )
 
     def _report(self, member: Member, outcome: Outcome) -> None:
         record = outcomes.record_of(member, outcome, self.given(member))
         if record is None:
             self.untried = True
+            self.unspent += 1
             self.left.append(member.recipient_id)
         else:
             self.recorder.add(record)

@@ -47,7 +47,7 @@ async def withdraw(connection: Connection, announcement: int, *, reason: str, si
         raise NotWithdrawable("it is withdrawn already")
     said = await announcements.content(connection, announcement, known.version)
     channels = tuple(name for name in known.channels if CHANNELS[name].broadcast or not silent)
-    revision = known.revision + 1
+    revision = known.revision  # the emitter's own next one is news
     content = said.model_copy(
         update={
             "action": Action.CANCEL,

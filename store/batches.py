@@ -18,13 +18,17 @@ from store.database import Connection
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A recipient of a batch with what is known of its delivery. ``address`` is None when it was erased."""
+    """A recipient of a batch with what is known of its delivery. ``address`` is None when it was erased.
+
+    ``parts``: how many posts of its thread are out, on a social network.
+    """
 
     recipient_id: int
     address: str | None
     language: str
     standing: int
     tries: int
+    parts: int = 0
 
     @property
     def state(self) -> State:
@@ -77,7 +81,9 @@ WHERE id = $1 AND (state = 'dispatched' OR state = 'claimed' AND lease_until < c
 RETURNING id, epoch, order_id, members, in_flight, in_flight_since, changed_at"""
 
 _MEMBERS = """
-SELECT d.recipient_id, r.address, coalesce(r.language, 'fr') AS language, d.standing, d.tries
+SELECT d.recipient_id, r.address, coalesce(r.language, 'fr') AS language, d.standing, d.tries,
+       CASE WHEN $4 THEN (SELECT count(*) FROM post p WHERE p.order_id = d.order_id AND p.act = 'publish'
+            AND p.recipient_id = d.recipient_id AND p.done_at IS NOT NULL)::int ELSE 0 END AS parts
 FROM delivery d LEFT JOIN recipient r ON r.id = d.recipient_id
 LEFT JOIN due ON due.order_id = d.order_id AND due.recipient_id = d.recipient_id
 WHERE d.order_id = $1 AND d.recipient_id = ANY($2::bigint[]) AND due.order_id IS NULL
@@ -96,11 +102,14 @@ async def claim(connection: Connection, batch: int, owner: str, lease_s: float) 
     if row is None:
         return None
     order = await connection.fetchrow(
-        "SELECT announcement_id, version, authority_id, channel, lane, expires FROM delivery_order WHERE id = $1",
+        "SELECT announcement_id, version, authority_id, channel, family, lane, expires"
+        " FROM delivery_order WHERE id = $1",
         row["order_id"],
     )
     assert order is not None  # batch.order_id references it
-    members = [Member(*found) for found in await connection.fetch(_MEMBERS, row["order_id"], row["members"], _OPEN)]
+    social = order["family"] == "social"
+    rows = await connection.fetch(_MEMBERS, row["order_id"], row["members"], _OPEN, social)
+    members = [Member(*found) for found in rows]
     in_flight = set(row["in_flight"])
     return Claimed(
         id=batch,
@@ -198,6 +207,18 @@ async def _room(connection: Connection, batch: Claimed, count: int) -> int:
     if room:
         await connection.execute(_SPEND, batch.authority_id, batch.channel, row["day"], room)
     return room
+
+
+async def give_back_room(connection: Connection, batch: Claimed, count: int) -> None:
+    """So many of the messages that today's cap counts were not handed over after all."""
+    await connection.execute(
+        "UPDATE daily_use u SET used = greatest(0, u.used - $3) FROM authority a"
+        " WHERE u.authority_id = $1 AND u.channel = $2 AND a.id = u.authority_id"
+        " AND u.day = (now() AT TIME ZONE a.time_zone)::date",
+        batch.authority_id,
+        batch.channel,
+        count,
+    )
 
 
 async def still_ours(connection: Connection, batch: Claimed, *, without: Sequence[int] = ()) -> bool:

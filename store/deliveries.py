@@ -179,11 +179,12 @@ async def hold_for_decision(connection: Connection, delivery: DeliveryId) -> Hel
     return None if row is None else Held(delivery, *row.values())
 
 
-async def stop_waiting(connection: Connection, delivery: DeliveryId) -> None:
-    """The delivery waits for nothing any more: somebody decided about it."""
-    await connection.execute(
+async def stop_waiting(connection: Connection, delivery: DeliveryId) -> bool:
+    """The delivery waits for nothing any more: somebody decided about it. False when it waited for nothing."""
+    status = await connection.execute(
         "DELETE FROM due WHERE order_id = $1 AND recipient_id = $2", delivery.order_id, delivery.recipient_id
     )
+    return bool(status != "DELETE 0")
 
 
 async def forget_due(connection: Connection, order_id: int, recipient_id: int) -> None:

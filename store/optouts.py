@@ -5,6 +5,7 @@ from datetime import datetime
 
 from schemas.authorities import Stream
 from store.database import Connection
+from store.suppressions import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +21,20 @@ class OptOutRecipient:
     website: str | None
     stream: Stream
     """What a link in a message to them is about: SMS with one have their own sender for alerts."""
+    alerts_sender: str | None
+    """That sender; None when alerts come from where everything comes from."""
+    phone: str | None
+    """Where the authority is called."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """Why nothing is sent to an address any more, and since when."""
+    """Why nothing is sent to an address any more, and since when. ``stream``: "" is everything on the channel."""
 
     reason: str
     since: datetime
+    kind: Kind
+    stream: Stream
 
 
 async def suppress(
@@ -83,30 +90,32 @@ async def restore(connection: Connection, authority_id: int, channel: str, addre
 async def suppression(
     connection: Connection, authority_id: int, channel: str, address: str, stream: Stream = ""
 ) -> Suppression | None:
-    """What keeps an address from hearing this stream ("": anything) of us; None when nothing does."""
+    """What keeps an address from hearing this stream ("": anything) of us; None when nothing does.
+
+    Of several, the one that is about everything.
+    """
     row = await connection.fetchrow(
-        "SELECT reason, since FROM suppression WHERE authority_id = $1 AND channel = $2 AND address = $3"
-        " AND ($4 = '' OR stream IN ('', $4)) ORDER BY since LIMIT 1",
+        "SELECT reason, since, kind, stream FROM suppression WHERE authority_id = $1 AND channel = $2 AND address = $3"
+        " AND ($4 = '' OR stream IN ('', $4)) ORDER BY stream <> '', since LIMIT 1",
         authority_id,
         channel,
         address,
         stream,
     )
-    return None if row is None else Suppression(row["reason"], row["since"])
+    return None if row is None else Suppression(**row)
 
 
 async def recipient_for(connection: Connection, recipient_id: int) -> OptOutRecipient | None:
     """The recipient of that id, None once erased."""
     row = await connection.fetchrow(
         "SELECT r.id, r.authority_id, a.name AS authority, r.channel, r.address, r.language,"
-        " a.identity->>'website' AS website,"
-        " r.channel = 'sms' AND coalesce(a.identity->>'sms_alerts_sender', a.identity->>'sms_sender')"
-        " <> a.identity->>'sms_sender' AS two_senders"
+        " a.identity->>'website' AS website, a.identity->>'phone' AS phone,"
+        " CASE WHEN r.channel = 'sms' AND a.identity->>'sms_alerts_sender' <> a.identity->>'sms_sender'"
+        " THEN a.identity->>'sms_alerts_sender' END AS alerts_sender"
         " FROM recipient r JOIN authority a ON a.id = r.authority_id WHERE r.id = $1",
         recipient_id,
     )
     if row is None:
         return None
-    known = dict(row)
-    stream: Stream = "information" if known.pop("two_senders") else ""
-    return OptOutRecipient(**known, stream=stream)
+    stream: Stream = "information" if row["alerts_sender"] else ""
+    return OptOutRecipient(**row, stream=stream)

@@ -78,6 +78,7 @@ async def plan(connection: Connection, order_id: int, recipient_id: int, steps: 
     await connection.execute(
         "INSERT INTO post (order_id, recipient_id, number, act, text, target, answers)"
         " SELECT $1, $2, * FROM unnest($3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[])"
+        " WHERE NOT EXISTS (SELECT FROM post WHERE order_id = $1 AND recipient_id = $2)"
         " ON CONFLICT DO NOTHING",
         order_id,
         recipient_id,
@@ -89,12 +90,54 @@ async def plan(connection: Connection, order_id: int, recipient_id: int, steps: 
     )
 
 
-async def begin(connection: Connection, order_id: int, recipient_id: int, number: int, attempt: int) -> datetime:
-    """The step is about to be handed over: commit before it is. Returns when it first was, the same ever after."""
-    begun: datetime = await connection.fetchval(
+async def append(connection: Connection, order_id: int, recipient_id: int, steps: Sequence[Step]) -> None:
+    """Steps that follow those planned; their numbers are free."""
+    await connection.executemany(
+        "INSERT INTO post (order_id, recipient_id, number, act, text, target, answers)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        [(order_id, recipient_id, step.number, step.act, step.text, step.target, step.answers) for step in steps],
+    )
+
+
+async def is_current(connection: Connection, order_id: int) -> bool:
+    """Whether the order's version is still its announcement's; stays so until the caller's transaction ends.
+
+    Share-locks the announcement: a newer version waits, and then sees what was begun under this lock.
+    """
+    return bool(
+        await connection.fetchval(
+            "SELECT a.version = o.version FROM delivery_order o JOIN announcement a ON a.id = o.announcement_id"
+            " WHERE o.id = $1 FOR SHARE OF a",
+            order_id,
+        )
+    )
+
+
+async def earlier_under_way(connection: Connection, order_id: int, recipient_id: int) -> bool:
+    """Whether a worker has an earlier version for this account in hand at this moment: it may make one more call."""
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM delivery_order mine"
+            " JOIN delivery_order o ON o.announcement_id = mine.announcement_id AND o.channel = mine.channel"
+            "  AND o.version < mine.version"
+            " JOIN batch b ON b.order_id = o.id AND b.state = 'claimed' AND b.lease_until > clock_timestamp()"
+            "  AND $2 = ANY(b.members)"
+            " WHERE mine.id = $1)",
+            order_id,
+            recipient_id,
+        )
+    )
+
+
+async def begin(connection: Connection, order_id: int, recipient_id: int, number: int, attempt: int) -> datetime | None:
+    """The step is about to be handed over: commit before it is. Returns when it first was, the same ever after.
+
+    None when another owner has done it meanwhile.
+    """
+    begun: datetime | None = await connection.fetchval(
         "UPDATE post SET begun_at = coalesce(begun_at, date_trunc('milliseconds', clock_timestamp())),"
         " tried_at = clock_timestamp(), attempt = $4, open = true"
-        " WHERE order_id = $1 AND recipient_id = $2 AND number = $3 RETURNING begun_at",
+        " WHERE order_id = $1 AND recipient_id = $2 AND number = $3 AND done_at IS NULL RETURNING begun_at",
         order_id,
         recipient_id,
         number,

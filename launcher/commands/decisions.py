@@ -166,9 +166,12 @@ def _cells(row: DeliveryRow) -> tuple[object, ...]:
 async def _number(connection: Connection, name: str) -> int:
     """The announcement of that number ("12", "announcement:12") or matter. Raises Fault unless there is just one."""
     digits = name.removeprefix("announcement:")
-    if digits.isascii() and digits.isdigit() and int(digits) < 2**63:
-        return int(digits)
     found = [one for one in await tracking.find(connection, name) if one.kind == "announcement"]
+    if digits.isascii() and digits.isdigit() and int(digits) < 2**63:
+        if others := [one for one in found if one.id != digits and digits == name]:
+            mend = f"Say which: announcement:{digits}, or announcement:{others[0].id}."
+            raise Fault(f"{name} is the number of an announcement, and the matter of another.", mend)
+        return int(digits)
     if len(found) != 1:
         raise Fault(
             f"{name!r} names {len(found) or 'no'} announcement{'s' if len(found) > 1 else ''}.",
