@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.thread import Abilities, Live, instead, live, steps, texts
+from hub.thread import Abilities, Live, besides, instead, live, steps, texts
 from publishers.base import PostForm
 from schemas.messages import Publication
 from store.posts import PREVIOUS, Row, Step
@@ -91,7 +91,20 @@ def test_a_retraction_takes_everything_back_the_head_last() -> None:
         ("delete", "a"),
     ]
     assert steps(retracted, SHORT_POSTS, OUT, NEITHER)[0].act == "publish"
-    assert steps(retracted, SHORT_POSTS, (), BOTH)[0].act == "publish"
+
+
+def test_a_retraction_where_nothing_is_out_says_nothing_unless_that_is_unclear() -> None:
+    retracted = replace(WHOLE, retracted=True)
+    assert steps(retracted, SHORT_POSTS, (), BOTH) == []
+    assert steps(retracted, SHORT_POSTS, (), BOTH, unclear=True)[0].act == "publish"
+
+
+def test_a_post_that_can_not_be_changed_is_taken_back_where_nothing_stands_below_it() -> None:
+    fixed = Step(1, "edit", "Fin.", target="a")
+    other = instead(fixed, "fixed", WHOLE, ONE_POST, BOTH, now=NOON)
+    assert other == Step(1, "publish", "Fin.")
+    assert besides(fixed, other, BOTH, ONE_POST, after=3) == Step(4, "delete", "", target="a")
+    assert besides(fixed, other, BOTH, SHORT_POSTS, after=3) is None
 
 
 def test_a_post_that_somebody_removed_is_published_anew() -> None:
