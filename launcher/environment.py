@@ -7,6 +7,7 @@ owner alone.
 import json
 import os
 import secrets
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -69,6 +70,30 @@ def settings_of(environ: Mapping[str, str]) -> Settings:
             "Mend them in tambour.toml or the variables named (docs/operations.md lists all). Without a running "
             "`./tambour up` or `./tambour demo` here, commands need TAMBOUR_DATABASE and TAMBOUR_KAFKA.",
         ) from error
+
+
+def named_elsewhere(own: Mapping[str, str]) -> tuple[bool, bool]:
+    """Whether Kafka and the database are named by the town, in variables or in its settings file."""
+    return set_by_town("TAMBOUR_KAFKA", own), set_by_town("TAMBOUR_DATABASE", own)
+
+
+def set_by_town(variable: str, own: Mapping[str, str]) -> bool:
+    """Whether the town gives a setting itself, in a variable or its settings file. Raises Fault for a broken file."""
+    stem = variable.removesuffix("_FILE")
+    if any(name == stem or name == f"{stem}_FILE" or name.startswith(f"{stem}__") for name in own):
+        return True
+    path = Path(own.get("TAMBOUR_SETTINGS", "tambour.toml"))
+    if not path.exists():
+        return False
+    try:
+        branch: object = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Fault(f"{path} can't be read as TOML: {error}.", "Mend it there.") from error
+    for step in stem.removeprefix("TAMBOUR_").lower().split("__"):
+        if not isinstance(branch, dict) or not (step in branch or f"{step}_file" in branch):
+            return False
+        branch = branch.get(step)
+    return True
 
 
 def _file(home: Home) -> Path:

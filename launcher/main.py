@@ -5,6 +5,7 @@ import typer
 from launcher.commands import (
     announce,
     authority,
+    backup,
     bench,
     channels,
     chaos,
@@ -47,5 +48,6 @@ for module in (
     deadletters,
     holds,
     doctor,
+    backup,
 ):
     module.register(app)

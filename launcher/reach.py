@@ -25,14 +25,9 @@ async def database(settings: Settings | None = None) -> AsyncIterator[Connection
     try:
         connection = await connect(settings.database.get_secret_value())
     except AWAY as error:
-        raise Fault(
-            f"The database can't be reached: {error or type(error).__name__}.",
-            "Is Tambour running (./tambour up)? Else check TAMBOUR_DATABASE, and that the server runs.",
-        ) from error
+        raise away(error) from error
     except REFUSED as error:
-        raise Fault(
-            f"The database refuses us: {error}.", "Check user, password and name in TAMBOUR_DATABASE."
-        ) from error
+        raise refused(error) from error
     try:
         if missing := await pending(connection):
             raise Fault(f"The database lacks {', '.join(missing)}.", "Run ./tambour migrate first.")
@@ -43,6 +38,19 @@ async def database(settings: Settings | None = None) -> AsyncIterator[Connection
         ) from error
     finally:
         await connection.close()
+
+
+def away(error: BaseException) -> Fault:
+    """What is said when there is no database."""
+    return Fault(
+        f"The database can't be reached: {error or type(error).__name__}.",
+        "Is Tambour running (./tambour up)? Else check TAMBOUR_DATABASE, and that the server runs.",
+    )
+
+
+def refused(error: BaseException) -> Fault:
+    """What is said when there is one, and not for us."""
+    return Fault(f"The database refuses us: {error}.", "Check user, password and name in TAMBOUR_DATABASE.")
 
 
 @asynccontextmanager

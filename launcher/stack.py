@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +11,7 @@ from pathlib import Path
 
 from launcher.embedded.kafka import Kafka
 from launcher.embedded.postgres import Postgres
-from launcher.environment import remember, secret_file
-from launcher.faults import Fault
+from launcher.environment import named_elsewhere, remember, secret_file, set_by_town
 from launcher.home import Home
 from launcher.ports import Ports, setting_of
 from launcher.programs import Program
@@ -45,7 +43,7 @@ class Stack:
     environ: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        kafka, database = _named_elsewhere(self.own)
+        kafka, database = named_elsewhere(self.own)
         self.kafka = (
             None if kafka else Kafka(self.home.kafka, self.ports.kafka, jars=self.jars or self.home.jars, say=self.say)
         )
@@ -78,7 +76,7 @@ class Stack:
         if self.sandbox:
             found |= sandbox_channels(self.home, self.ports)
         else:
-            found = {name: value for name, value in found.items() if not _set_by_town(name, self.own)}
+            found = {name: value for name, value in found.items() if not set_by_town(name, self.own)}
         return found
 
     async def migrate(self) -> list[str]:
@@ -136,29 +134,6 @@ class Stack:
     @property
     def _ours(self) -> dict[str, str]:
         return {"PYTHONPATH": str(ROOT), "TAMBOUR_HOME": str(self.home.folder)}
-
-
-def _named_elsewhere(own: Mapping[str, str]) -> tuple[bool, bool]:
-    """Whether Kafka and the database are named by the town, in variables or in its settings file."""
-    return _set_by_town("TAMBOUR_KAFKA", own), _set_by_town("TAMBOUR_DATABASE", own)
-
-
-def _set_by_town(variable: str, own: Mapping[str, str]) -> bool:
-    stem = variable.removesuffix("_FILE")
-    if any(name == stem or name == f"{stem}_FILE" or name.startswith(f"{stem}__") for name in own):
-        return True
-    path = Path(own.get("TAMBOUR_SETTINGS", "tambour.toml"))
-    if not path.exists():
-        return False
-    try:
-        branch: object = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Fault(f"{path} can't be read as TOML: {error}.", "Mend it there.") from error
-    for step in stem.removeprefix("TAMBOUR_").lower().split("__"):
-        if not isinstance(branch, dict) or not (step in branch or f"{step}_file" in branch):
-            return False
-        branch = branch.get(step)
-    return True
 
 
 async def _answers(url: str) -> None:

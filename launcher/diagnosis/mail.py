@@ -46,6 +46,12 @@ async def examine(sending: Sending, server: str | None = None) -> list[Finding]:
         return [_not_looked_at(error)]
     domains = dict.fromkeys((*(name.lower() for name in sending.from_domains), sending.bounce_domain.lower()))
     passed_over = [name for name in domains if server is None and is_reserved(name)]
+    if server is None and len(passed_over) < len(domains):
+        try:
+            if not await zone.is_public():
+                return [_not_looked_at(Unanswered("DNS", "this machine's resolver does not know the public DNS"))]
+        except Unanswered as error:
+            return [_not_looked_at(error)]
     found = await findings(sending, zone, passed_over)
     if found and not zone.answered:
         return [_not_looked_at(Unanswered("DNS", "no resolver answers"))]

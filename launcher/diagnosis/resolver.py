@@ -90,6 +90,11 @@ class Resolver:
         found = [(one.preference, one.exchange.to_text(omit_final_dot=True)) for one in await self._ask(name, "MX")]
         return tuple(sorted((preference, "" if host in (".", "@") else host) for preference, host in found))
 
+    async def is_public(self) -> bool:
+        """Whether whoever answers knows the public DNS at all. Cut off from it, some say of every name that there is
+        no such name, which would look as if everything were missing. Raises Unanswered."""
+        return bool(await self._ask(".", "NS"))
+
     async def _ask(self, name: str, kind: str) -> tuple[Any, ...]:
         place = (name.lower(), kind)
         if place not in self._known:

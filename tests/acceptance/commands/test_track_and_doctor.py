@@ -121,3 +121,15 @@ async def test_doctor_calls_a_database_without_its_schema_a_fault(command: Comma
     found = {one["part"]: one for one in (await command("doctor", "--json")).json}
     assert found["postgresql"]["grade"] == "fault"
     assert "./tambour migrate" in found["postgresql"]["mend"]
+
+
+async def test_doctor_compares_topics_with_the_settings(command: Command, told: Connection, kafka: str) -> None:
+    await topics.ensure(KafkaSettings(bootstrap=kafka))
+    ran = await command(
+        "doctor", "--json", TAMBOUR_KAFKA=kafka, TAMBOUR_KAFKA__PARTITIONS="12", TAMBOUR_KAFKA__REPLICATION="3"
+    )
+    found = [(one["grade"], one["what"], one["mend"]) for one in ran.json if one["part"] == "kafka"]
+    assert [grade for grade, _, _ in found] == ["ok", "warning", "warning", "fault"]
+    assert "fewer partitions than kafka.partitions (12)" in found[1][1] and "--partitions 12" in found[1][2]
+    assert "fewer copies than kafka.replication (3)" in found[2][1]
+    assert "1 broker(s)" in found[3][1]

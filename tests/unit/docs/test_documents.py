@@ -138,7 +138,9 @@ def test_architecture_has_one_diagram_and_fits_about_a_page() -> None:
 def test_operations_name_the_log_lines_that_there_are() -> None:
     table = re.search(r"^\| event \| level \| says \|\n(.*?)\n\n", read(ROOT / "docs/operations.md"), re.M | re.DOTALL)
     assert table is not None
-    code = "\n".join(read(path) for folder in ("hub", "streams", "publishers") for path in (ROOT / folder).rglob("*.py"))
+    code = "\n".join(
+        read(path) for folder in ("hub", "streams", "publishers") for path in (ROOT / folder).rglob("*.py")
+    )
     for row in table[1].splitlines()[1:]:
         for name in re.findall(r"`([\w.]+)`", row.split("|")[1]):
             assert f'"{name}"' in code or f'.{name.rpartition(".")[2]}"' in code, name  # or made of the channel's name

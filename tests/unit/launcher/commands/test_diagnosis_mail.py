@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from launcher import diagnosis
 from launcher.commands import doctor
+from launcher.diagnosis import mail
 from launcher.diagnosis.dkim import published_by_us, record_of
 from launcher.diagnosis.findings import Finding, Grade
 from launcher.diagnosis.mail import Sending, examine, findings
@@ -151,6 +152,20 @@ async def test_machine_without_resolver_is_one_honest_warning(
     monkeypatch.setattr("launcher.diagnosis.resolver._RESOLV_CONF", tmp_path / "absent")
     (found,) = await examine(sending)
     assert found.grade is Grade.WARNING and "no resolver" in found.what
+
+
+async def test_resolver_that_is_cut_off_from_the_world_is_one_honest_warning(
+    sending: Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says of every name that there is none: believed, everything would be missing."""
+    public = Sending(("ville.fr",), "retours.ville.fr", sending.options)
+    async with name_server({}) as server:
+        monkeypatch.setattr(mail, "Resolver", lambda _: Resolver(server))
+        (found,) = await examine(public)
+    assert found.grade is Grade.WARNING and "does not know the public DNS" in found.what
+    async with name_server({". NS": ["a.root-servers.example."]}) as server:
+        monkeypatch.setattr(mail, "Resolver", lambda _: Resolver(server))
+        assert any(one.grade is Grade.FAULT for one in await examine(public))
 
 
 async def test_silence_is_waited_for_no_longer_than_agreed() -> None:
