@@ -18,6 +18,7 @@ from hub.studio import Studio
 from hub.turn import Turn, boot_clock
 from publishers.base import PostForm, Publisher
 from publishers.registry import CHANNELS, open_publisher
+from schemas.announcements import Content
 from schemas.deliveries import State
 from store import announcements, authorities, batches, deliveries, pictures
 from store.batches import Claimed
@@ -26,7 +27,7 @@ from store.pictures import Entry
 
 log = structlog.get_logger()
 
-_KEPT = 64  # versions whose pictures are kept
+_KEPT = 64  # versions whose content and pictures are kept
 _READY_WITHIN_S = 2.0
 
 
@@ -50,6 +51,7 @@ class Deliverer:
         self._sizes = sizes
         self._stopping = stopping
         self._publishers: dict[str, Publisher[Any]] = {}
+        self._contents: OrderedDict[tuple[int, int], Content] = OrderedDict()
         self._studio = Studio()
         self._illustrations: OrderedDict[tuple[int, int, str | None], tuple[list[Entry], list[Entry]]] = OrderedDict()
 
@@ -67,7 +69,7 @@ class Deliverer:
             unknown = [one.recipient_id for one in (*batch.members, *batch.unclear) if one.state is State.UNKNOWN]
             unknown += [one.recipient_id for one in batch.unclear]
             counts = await deliveries.unknowns(connection, batch.order_id, unknown) if unknown else {}
-            subject = await _subject(connection, batch)
+            subject = await self._subject(connection, batch)
         if batch.channel not in self._channels:
             log.error("channel_not_set_up", channel=batch.channel, batch=batch.id)
             await self._give_back(batch, f"settings: channels.{batch.channel}", timedelta(minutes=1))
@@ -92,6 +94,17 @@ class Deliverer:
                 counts,
                 started,
             ).run()
+
+    async def _subject(self, connection: Connection, batch: Claimed) -> Subject:
+        """What is sent, and who speaks; what a version says never changes, so it is read once."""
+        place = (batch.announcement_id, batch.version)
+        content = self._contents.get(place)
+        if content is None:
+            content = self._contents[place] = await announcements.content(connection, *place)
+            if len(self._contents) > _KEPT:
+                self._contents.popitem(last=False)
+        authority = await authorities.get(connection, batch.authority_id)
+        return Subject(*place, batch.order_id, batch.channel, content, authority)
 
     async def _give_back(self, batch: Claimed, waits_for: str, pause: timedelta) -> None:
         left = [one.recipient_id for one in (*batch.members, *batch.unclear)]
@@ -154,9 +167,3 @@ class Deliverer:
         for publisher in self._publishers.values():
             await publisher.aclose()
         self._studio.close()
-
-
-async def _subject(connection: Connection, batch: Claimed) -> Subject:
-    content = await announcements.content(connection, batch.announcement_id, batch.version)
-    authority = await authorities.get(connection, batch.authority_id)
-    return Subject(batch.announcement_id, batch.version, batch.order_id, batch.channel, content, authority)

@@ -72,9 +72,13 @@ class Turn:
     unknowns: dict[int, Unknowns]
     started: float
     left: list[int] = field(default_factory=list)
+    can_look_up: bool = field(init=False)
     untried: bool = False
     unspent: int = 0
     """Members of an opened window to whom nothing was handed over: they use up nothing of the daily cap."""
+
+    def __post_init__(self) -> None:
+        self.can_look_up = isinstance(self.publisher, LooksUp)  # slow, and asked of each message
 
     def elapsed(self) -> float:
         """Seconds since before the claim."""
@@ -91,7 +95,7 @@ class Turn:
             expires=self.batch.expires,
             lane=self.batch.lane,
             rule=self.publisher.unclear,
-            can_look_up=isinstance(self.publisher, LooksUp),
+            can_look_up=self.can_look_up,
             unknowns=self.unclear(member).times,
             luck=random.random(),
         )

@@ -41,9 +41,24 @@ async def connect(dsn: str) -> "asyncpg.Connection[Any]":
     return connection
 
 
+class _PlainConnection(asyncpg.Connection):
+    """Given back to the pool without a question to the server: nothing of ours sets anything for a session."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
 async def open_pool(dsn: str, *, size: int = 8) -> Pool:
     """A pool of at most ``size`` connections, opened as they are needed: making it needs no server."""
-    return await asyncpg.create_pool(dsn, min_size=0, max_size=size, init=_prepare, command_timeout=30, timeout=10)
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=size,
+        init=_prepare,
+        command_timeout=30,
+        timeout=10,
+        connection_class=_PlainConnection,
+    )
 
 
 @asynccontextmanager

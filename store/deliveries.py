@@ -61,11 +61,13 @@ def _text(said: str | None) -> str | None:
     return None if said is None else said.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
+# Said twice, for the planner: a plan kept from when the partition was small reads the whole order without the ANY.
 _FOLD = """
 UPDATE delivery d SET standing = greatest(d.standing, u.standing), tries = d.tries + u.tried,
        sent_at = coalesce(d.sent_at, u.sent_at), updated_at = now()
 FROM unnest($2::bigint[], $3::int[], $4::smallint[], $5::timestamptz[]) AS u(recipient_id, standing, tried, sent_at)
-WHERE d.order_id = $1 AND d.recipient_id = u.recipient_id"""
+WHERE d.order_id = $1 AND d.recipient_id = u.recipient_id
+  AND d.recipient_id = ANY($2::bigint[])"""
 
 _FACTS = """
 INSERT INTO fact (order_id, recipient_id, attempt, state, at, code, reason, url)

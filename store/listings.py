@@ -162,6 +162,16 @@ async def deliveries(
             rank = State[state.upper()].value
         except KeyError:
             raise ValueError(f"no state {state!r}") from None
+    orders = None if order_id is None else [order_id]
+    if announcement_id is not None:
+        # by its orders' ids, which begin the key: a condition on the announcement would read the key backwards
+        rows = await connection.fetch(
+            "SELECT id FROM delivery_order WHERE announcement_id = $1 AND ($2::bigint[] IS NULL OR id = ANY($2))",
+            announcement_id,
+            orders,
+        )
+        orders = [row["id"] for row in rows]
+    within = "d.order_id = ANY($2::bigint[])" if orders is not None else "$2::bigint[] IS NULL"
     unaccounted = f"AND {UNACCOUNTED_WHERE}" if state == UNACCOUNTED else "AND $1::int[] IS NOT NULL"
     one = delivery or DeliveryId(0, 0)
     rows = await connection.fetch(
@@ -178,18 +188,17 @@ async def deliveries(
         LEFT JOIN LATERAL (
             SELECT min(received_at) AS received_at FROM event WHERE event.announcement_id = o.announcement_id
             AND event.version = o.version AND event.outcome = 'announced') e ON true
-        WHERE ($2::bigint IS NULL OR o.announcement_id = $2) AND ($3::bigint IS NULL OR d.order_id = $3)
-          AND (NOT $4::boolean OR (d.order_id, d.recipient_id) = ($5::bigint, $6::bigint))
-          AND ($7::text IS NULL OR o.channel = $7) AND ($8::int IS NULL OR d.standing % 16 = $8)
-          AND ($9::text IS NULL OR position(lower($9) IN lower(r.address)) > 0)
-          AND ($10::timestamptz IS NULL OR o.created_at >= $10)
-          AND (NOT $11::boolean OR (d.order_id, d.recipient_id) < ($12::bigint, $13::bigint))
+        WHERE {within}
+          AND (NOT $3::boolean OR (d.order_id, d.recipient_id) = ($4::bigint, $5::bigint))
+          AND ($6::text IS NULL OR o.channel = $6) AND ($7::int IS NULL OR d.standing % 16 = $7)
+          AND ($8::text IS NULL OR position(lower($8) IN lower(r.address)) > 0)
+          AND ($9::timestamptz IS NULL OR o.created_at >= $9)
+          AND (NOT $10::boolean OR (d.order_id, d.recipient_id) < ($11::bigint, $12::bigint))
           {unaccounted}
-        ORDER BY d.order_id DESC, d.recipient_id DESC LIMIT $14
+        ORDER BY d.order_id DESC, d.recipient_id DESC LIMIT $13
         """,
         END_RANKS,
-        announcement_id,
-        order_id,
+        orders,
         delivery is not None,
         one.order_id,
         one.recipient_id,

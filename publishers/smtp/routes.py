@@ -67,7 +67,8 @@ class Route:
     def give_back(self, connection: aiosmtplib.SMTP) -> None:
         """Keep the connection, or part with it when the relay takes fewer than there are."""
         self._talking -= 1
-        if self.seats.in_use + self.connections.waiting > self.seats.allowed:
+        # this one's seat is still counted as taken, and the next sender's may be already: count who talks
+        if self._talking + self.connections.waiting + 1 > self.seats.allowed:
             self.connections.part_with(connection)
         else:
             self.connections.give_back(connection)
