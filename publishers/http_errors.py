@@ -27,6 +27,11 @@ def by_status(status: int, reason: str, *, code: str | None = None, retry_after:
     return Unknown(reason, code=code)  # 500, 502, 504, or a success we can't read: it may have been taken
 
 
+def harmless(error: PublishError) -> PublishError:
+    """The error of a call that publishes nothing: its lost answer leaves nothing unclear."""
+    return Transient(error.reason, code=error.code) if isinstance(error, Unknown) else error
+
+
 def is_settings_fault(status: int) -> bool:
     """Whether the status blames the account or the provider's address, so that every message would fail."""
     return status in _SETTINGS or 300 <= status < 400

@@ -28,9 +28,10 @@ class Exchange:
 
     begun: bool = False
 
-    async def trace(self, event: str, _: Mapping[str, Any]) -> None:
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Listens to httpcore (its "trace" extension)."""
-        if event.endswith("send_request_headers.started"):
+        # CONNECT asks a proxy for the way; nothing of the message leaves before that is open
+        if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
             self.begun = True
 
     def lost(self, why: str) -> PublishError:

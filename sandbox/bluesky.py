@@ -14,7 +14,7 @@ from sandbox.journal import Line
 from sandbox.options import Options
 from sandbox.pictures import Pictures
 from sandbox.statuses import Statuses
-from sandbox.wire import bearer, drop, hang
+from sandbox.wire import bearer, drop, hang, refused
 
 _ACCESS_SECONDS, _REFRESH_SECONDS = 2 * 3600.0, 60 * 24 * 3600.0
 _FAULTS = {
@@ -288,14 +288,4 @@ async def _posted(request: web.Request) -> Line:
 
 def _error(status: int, name: str, message: str, headers: dict[str, str] | None = None) -> web.HTTPException:
     """``{"error", "message"}`` as an exception that aiohttp turns into the response."""
-    kinds: dict[int, type[web.HTTPException]] = {
-        400: web.HTTPBadRequest,
-        401: web.HTTPUnauthorized,
-        429: web.HTTPTooManyRequests,
-        501: web.HTTPNotImplemented,
-        503: web.HTTPServiceUnavailable,
-    }
-    text = json.dumps({"error": name, "message": message})
-    if status == 413:
-        return web.HTTPRequestEntityTooLarge(0, 0, text=text, content_type="application/json")
-    return kinds[status](text=text, content_type="application/json", headers=headers or {})
+    return refused(status, {"error": name, "message": message}, headers)

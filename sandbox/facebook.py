@@ -22,7 +22,7 @@ from sandbox.journal import Line, now
 from sandbox.options import Options
 from sandbox.pictures import Pictures
 from sandbox.statuses import Statuses
-from sandbox.wire import bearer, drop, hang
+from sandbox.wire import bearer, drop, hang, refused
 
 _TOKEN = re.compile(r"(?:token-)?(?P<name>.*?)(?:-(?P<page>\d+))?")
 _MAX = 63_206
@@ -335,10 +335,4 @@ def _error(
     if told:
         error |= {"error_user_title": "Sandbox", "error_user_msg": told}
     error["fbtrace_id"] = f"A{time.monotonic_ns():x}"
-    kinds: dict[int, type[web.HTTPException]] = {
-        400: web.HTTPBadRequest,
-        403: web.HTTPForbidden,
-        503: web.HTTPServiceUnavailable,
-    }
-    body = json.dumps({"error": error})
-    return kinds[status](text=body, content_type="application/json", headers=headers or {})
+    return refused(status, {"error": error}, headers)

@@ -21,7 +21,7 @@ from sandbox.journal import Journal, Line, now, stamp
 from sandbox.options import Options, secret_key
 from sandbox.tally import Tally
 from sandbox.webhooks import signature
-from sandbox.wire import drop, hang
+from sandbox.wire import drop, hang, refused
 
 SECRET = "whsec_c2FuZGJveCBsaXN0ZW5lciBzZWNyZXQh"
 """What webhooks to any listener are signed with; no secret at all, like the tokens of the other providers."""
@@ -169,17 +169,5 @@ def _user(request: web.Request) -> str:
 
 
 def _answer(status: int, reason: str, retry_after: int | None = None) -> web.HTTPException:
-    kinds: dict[int, type[web.HTTPException]] = {
-        400: web.HTTPBadRequest,
-        401: web.HTTPUnauthorized,
-        422: web.HTTPUnprocessableEntity,
-        429: web.HTTPTooManyRequests,
-        503: web.HTTPServiceUnavailable,
-    }
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    content = json.dumps({"error": reason})
-    if status == 413:
-        return web.HTTPRequestEntityTooLarge(
-            max_size=BODY_OCTETS, actual_size=BODY_OCTETS + 1, text=content, content_type="application/json"
-        )
-    return kinds[status](text=content, content_type="application/json", headers=headers)
+    return refused(status, {"error": reason}, headers)

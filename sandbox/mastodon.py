@@ -18,7 +18,7 @@ from sandbox.journal import Line
 from sandbox.options import Options
 from sandbox.pictures import Pictures
 from sandbox.statuses import Statuses
-from sandbox.wire import bearer, drop, hang
+from sandbox.wire import bearer, drop, hang, refused
 
 _PERIOD = 300.0
 _USERNAME = re.compile(r"[a-z0-9_]{1,30}")
@@ -323,12 +323,4 @@ def _limits(limit: int, remaining: int, ends: float) -> dict[str, str]:
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.HTTPException:
     """Mastodon's ``{"error": …}`` as an exception that aiohttp turns into the response."""
-    kinds: dict[int, type[web.HTTPException]] = {
-        400: web.HTTPBadRequest,
-        401: web.HTTPUnauthorized,
-        404: web.HTTPNotFound,
-        422: web.HTTPUnprocessableEntity,
-        429: web.HTTPTooManyRequests,
-        503: web.HTTPServiceUnavailable,
-    }
-    return kinds[status](text=json.dumps({"error": message}), content_type="application/json", headers=headers or {})
+    return refused(status, {"error": message}, headers)

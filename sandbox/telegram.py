@@ -22,7 +22,7 @@ from sandbox.journal import Line, now
 from sandbox.options import Options
 from sandbox.pictures import Pictures
 from sandbox.statuses import Statuses
-from sandbox.wire import drop, hang
+from sandbox.wire import drop, hang, refused
 
 _TEXT, _CAPTION = 4096, 1024
 _DELETABLE = timedelta(hours=48)
@@ -44,7 +44,8 @@ class _Missing(web.HTTPBadRequest):
     """No such message, or not any more."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(**_body(400, f"Bad Request: message to {what} not found"))
+        body = _body(400, f"Bad Request: message to {what} not found", None)
+        super().__init__(text=json.dumps(body), content_type="application/json")
 
 
 class Telegram:
@@ -355,21 +356,11 @@ def _answer(result: Any) -> web.Response:
     return web.json_response({"ok": True, "result": result})
 
 
-def _body(status: int, description: str, parameters: Line | None = None) -> dict[str, Any]:
+def _body(status: int, description: str, parameters: Line | None) -> Line:
     body: Line = {"ok": False, "error_code": status, "description": description}
-    if parameters:
-        body["parameters"] = parameters
-    return {"text": json.dumps(body), "content_type": "application/json"}
+    return body | {"parameters": parameters} if parameters else body
 
 
 def _error(status: int, description: str, parameters: Line | None = None) -> web.HTTPException:
     """The Bot API's error as an exception that aiohttp turns into the response."""
-    kinds: dict[int, type[web.HTTPException]] = {
-        400: web.HTTPBadRequest,
-        401: web.HTTPUnauthorized,
-        403: web.HTTPForbidden,
-        404: web.HTTPNotFound,
-        429: web.HTTPTooManyRequests,
-        503: web.HTTPServiceUnavailable,
-    }
-    return kinds[status](**_body(status, description, parameters))
+    return refused(status, _body(status, description, parameters))

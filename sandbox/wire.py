@@ -1,7 +1,9 @@
-"""HTTP misbehaviour that every provider's API may show: slowness, silence, closing without an answer."""
+"""HTTP as every provider's API may show it: refusals, silence, closing without an answer, tokens."""
 
 import asyncio
-from typing import NoReturn
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from aiohttp import web
 
@@ -19,6 +21,12 @@ def drop(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.close()
     return web.Response()
+
+
+def refused(status: int, body: Any, headers: Mapping[str, str] | None = None) -> web.HTTPException:
+    """An answer in JSON of any status, as an exception that aiohttp turns into the response."""
+    kind: type[web.HTTPException] = type("Refused", (web.HTTPException,), {"status_code": status})
+    return kind(text=json.dumps(body), content_type="application/json", headers=headers or {})
 
 
 def bearer(request: web.Request) -> str | None:

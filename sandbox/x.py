@@ -25,9 +25,9 @@ from sandbox.journal import Line
 from sandbox.options import Options
 from sandbox.pictures import Pictures
 from sandbox.statuses import Statuses
-from sandbox.wire import bearer, drop, hang
+from sandbox.wire import bearer, drop, hang, refused
 from sandbox.x_entities import MAX_WEIGHT, shown, signature, signed_with, weight
-from sandbox.x_problems import NOT_ENROLLED, error, invalid, missing, numbered, problem
+from sandbox.x_problems import NOT_ENROLLED, invalid, missing, numbered, problem
 
 _TOKEN = re.compile(r"(?:token-|(?P<number>\d+)-)?(?P<name>.*)")
 _USERNAME = re.compile(r"[a-z0-9_]{1,30}")
@@ -120,7 +120,7 @@ class X:
         """GET /2/users/{id}/tweets with max_results, start_time, pagination_token; of the token's own account."""
         account = self._account(request)
         if account.startswith("unread"):
-            raise error(403, NOT_ENROLLED)
+            raise refused(403, NOT_ENROLLED)
         if request.match_info["id"] not in (entities.account_id(account), _number_of(request)):
             raise missing(request.match_info["id"])
         query = request.query

@@ -1,9 +1,8 @@
 """The ways in which X says no: problems of API v2 (RFC 9457) and numbered errors of v1.1."""
 
-import json
-from typing import Any
-
 from aiohttp import web
+
+from sandbox.wire import refused
 
 _PROBLEMS = "https://api.twitter.com/2/problems"
 NOT_ENROLLED = {
@@ -23,12 +22,12 @@ def problem(status: int, detail: str, headers: dict[str, str]) -> web.HTTPExcept
     """A problem without a type of its own."""
     titles = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 429: "Too Many Requests"}
     title = titles.get(status, "Service Unavailable")
-    return error(status, {"title": title, "detail": detail, "type": "about:blank", "status": status}, headers)
+    return refused(status, {"title": title, "detail": detail, "type": "about:blank", "status": status}, headers)
 
 
 def numbered(status: int, code: int, message: str) -> web.HTTPException:
     """An error of v1.1."""
-    return error(status, {"errors": [{"code": code, "message": message}]})
+    return refused(status, {"errors": [{"code": code, "message": message}]})
 
 
 def invalid(parameter: str, value: str, message: str) -> web.HTTPException:
@@ -39,7 +38,7 @@ def invalid(parameter: str, value: str, message: str) -> web.HTTPException:
         "detail": "One or more parameters to your request was invalid.",
         "type": f"{_PROBLEMS}/invalid-request",
     }
-    return error(400, body)
+    return refused(400, body)
 
 
 def missing(identity: str) -> web.HTTPException:
@@ -53,17 +52,4 @@ def missing(identity: str) -> web.HTTPException:
         "resource_id": identity,
         "type": f"{_PROBLEMS}/resource-not-found",
     }
-    return error(404, {"errors": [found], "title": "Not Found Error", "type": f"{_PROBLEMS}/resource-not-found"})
-
-
-def error(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> web.HTTPException:
-    """The answer, as an exception that aiohttp turns into it."""
-    kinds: dict[int, type[web.HTTPException]] = {
-        400: web.HTTPBadRequest,
-        401: web.HTTPUnauthorized,
-        403: web.HTTPForbidden,
-        404: web.HTTPNotFound,
-        429: web.HTTPTooManyRequests,
-        503: web.HTTPServiceUnavailable,
-    }
-    return kinds[status](text=json.dumps(body), content_type="application/json", headers=headers or {})
+    return refused(404, {"errors": [found], "title": "Not Found Error", "type": f"{_PROBLEMS}/resource-not-found"})

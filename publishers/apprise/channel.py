@@ -22,7 +22,7 @@ import apprise
 import structlog
 from apprise.plugins.base import NotifyBase
 from apprise.result import AppriseResult, AppriseResultStatus
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from publishers.base import (
     Finding,
@@ -35,6 +35,7 @@ from publishers.base import (
     Unknown,
     Untried,
 )
+from publishers.settings import Options, named
 from schemas.messages import Post
 
 log = structlog.get_logger(__name__)
@@ -55,11 +56,9 @@ _ASSET = apprise.AppriseAsset(
 )
 
 
-class Service(BaseModel):
+class Service(Options):
     """One account. ``url`` as Apprise writes it; ``title``: the text's first line is given as a title, where the
     service has titles."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     url: SecretStr
     title: bool = False
@@ -78,10 +77,8 @@ class Service(BaseModel):
         return value
 
 
-class AppriseOptions(BaseModel):
+class AppriseOptions(Options):
     """Settings of the channel. ``accounts`` by the name that authorities use; ``timeout`` in seconds, of a message."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     accounts: dict[str, Service] = Field(min_length=1)
     timeout: float = Field(default=4.0, gt=0, le=60)
@@ -150,11 +147,7 @@ class AppriseUrls:
         self._closed.set()
 
     def _account(self, name: str) -> _Account:
-        account = self._accounts.get(name)
-        if account is None:
-            log.error("apprise.settings_fault", account=name, code="no_account")
-            raise Transient(f"no account {name!r} in the settings", code="no_account")
-        return account
+        return named(self.channel, self._accounts, name)
 
     async def _notified(self, account: _Account, message: Post, seconds: float) -> AppriseResult:
         title, body = _split(message.text, account)
@@ -188,7 +181,7 @@ def _told(result: AppriseResult, account: str) -> Receipt:
     found = _STATUS.search(words)
     code = found[1] if found else result.status.name.lower()
     if code in _SETTINGS:
-        log.error("apprise.settings_fault", account=account, code=code)
+        log.error("apprise.settings_fault", account=account, code=code, message="the service refuses the account's URL")
     raise Unknown(f"Apprise could not confirm that it was sent ({code})", code=code)
 
 

@@ -15,21 +15,20 @@ Not ``Edits``: a server takes another text under the same key, but Bluesky goes 
 correction is a reply, or another post after a deletion. ``Post.warning`` is not shown: there is nothing like it.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import structlog
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator
 
-from publishers.base import Finding, Limits, Permanent, PostForm, PublishError, Receipt, Transient, Unclear, Unknown
+from publishers.base import Finding, Limits, Permanent, PostForm, PublishError, Receipt, Unclear, Unknown
 from publishers.bluesky.errors import ERRORS
 from publishers.bluesky.record import POSTS, Json, Reference, graphemes, record, record_key
 from publishers.bluesky.repository import Repository, Session
+from publishers.settings import Options, named
 from schemas.messages import Post
-
-log = structlog.get_logger(__name__)
 
 FORM = PostForm(
     characters=300,
@@ -48,13 +47,11 @@ _HANDLE = r"([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]([a-zA-Z0-9-
 _DID = r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]"
 
 
-class Account(BaseModel):
+class Account(Options):
     """One account of the authority: its server, its handle ("valmerande.example") or DID, and an app password.
 
     ``pages`` is where readers see posts, for the receipt's address.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: HttpUrl = HttpUrl("https://bsky.social")
     handle: str = Field(pattern=f"^({_HANDLE}|{_DID})$", max_length=2048)
@@ -67,11 +64,9 @@ class Account(BaseModel):
         return value.strip().removeprefix("@") if isinstance(value, str) else value
 
 
-class BlueskyOptions(BaseModel):
+class BlueskyOptions(Options):
     """Settings of the channel. ``accounts`` by the name that authorities use; ``timeout`` in seconds, of each call
     (a post with pictures makes one for each); ``concurrency`` of calls for one account."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     accounts: dict[str, Account] = Field(min_length=1)
     timeout: float = Field(default=4.0, gt=0, le=60)
@@ -150,7 +145,7 @@ class Bluesky:
 
     async def check(self) -> Sequence[Finding]:
         """Log in to each account, and ask who it is (com.atproto.server.getSession)."""
-        return [await self._finding(name) for name in self._accounts]
+        return await asyncio.gather(*map(self._checked, self._accounts))
 
     async def aclose(self) -> None:
         """Close the connections; a post under way ends Unknown, a later one Untried."""
@@ -158,26 +153,23 @@ class Bluesky:
             await repository.aclose()
 
     def _repository(self, account: str) -> Repository:
-        try:
-            return self._repositories[account]
-        except KeyError:
-            # Waits like a revoked password: naming the account in the settings mends it
-            log.error("bluesky.settings_fault", account=account, code="no_account")
-            raise Transient(f"no account {account!r} in the settings", code="no_account") from None
+        return named(self.channel, self._repositories, account)
 
     def _receipt(self, account: str, session: Session, post: Reference) -> Receipt:
         who = session.did if session.handle == "handle.invalid" else session.handle
         pages = str(self._accounts[account].pages).rstrip("/")
         return Receipt(reference=str(post), url=f"{pages}/profile/{who}/post/{post.key}")
 
-    async def _finding(self, name: str) -> Finding:
+    async def _checked(self, name: str) -> Finding:
         host = urlsplit(str(self._accounts[name].url)).hostname
         try:
             me = await self._repositories[name].read("com.atproto.server.getSession", _Me)
         except PublishError as error:
             meaning = ERRORS.get(error.code or "")
             mend = meaning.mend if meaning else None
-            return Finding(name, ok=False, says=error.reason, mend=mend or f"See whether {host} can be reached.")
+            return Finding(
+                name, ok=False, says=error.reason, mend=mend or f"Check whether this machine may reach {host}."
+            )
         if not me.active:
             says = f"@{me.handle} is {me.status or 'not active'} on {host}"
             return Finding(name, ok=False, says=says, mend=ERRORS["AccountDeactivated"].mend)

@@ -113,19 +113,13 @@ def is_session_over(response: httpx.Response) -> bool:
 
 def refusal(response: httpx.Response, account: str, stage: Stage) -> PublishError:
     """The error that a reply other than a success means."""
-    said = _said(response)
+    said, status = _said(response), response.status_code
     meaning = ERRORS.get(said.error)
     if meaning is None:
-        meaning = Meaning(_by_class(response.status_code), f"the server answered {response.status_code}")
+        meaning = Meaning(_by_class(status), f"the server answered {status}")
         if said.error:
-            log.error(
-                "bluesky.new_error_code",
-                account=account,
-                code=said.error,
-                status=response.status_code,
-                message=said.message,
-            )
-    code = said.error or str(response.status_code)
+            log.error("bluesky.new_error_code", account=account, code=said.error, status=status, message=said.message)
+    code = said.error or str(status)
     reason = f"{meaning.reason} ({said.message})" if said.message else meaning.reason
     verdict = _at(stage, meaning.verdict)
     if verdict is Verdict.SETTINGS:

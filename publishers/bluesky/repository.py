@@ -20,7 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from publishers.base import PublishError, Transient, Unknown, Untried
 from publishers.bluesky.errors import Stage, is_session_over, refusal
 from publishers.bluesky.record import Json
+from publishers.http_errors import harmless
 from publishers.http_exchange import Exchange, Wire, bearer
+from publishers.latest import Latest
 from schemas.messages import Picture
 
 M = TypeVar("M", bound=BaseModel)
@@ -103,7 +105,7 @@ class Repository:
         self._session: Session | None = None
         self._held: _Held | None = None
         self._turn = asyncio.Lock()
-        self._blobs: dict[bytes, tuple[Json, float]] = {}
+        self._blobs: Latest[bytes, tuple[Json, float]] = Latest(_MOST_BLOBS)
 
     async def session(self) -> Session:
         """The session, after logging in where there is none. One log-in at a time.
@@ -135,8 +137,6 @@ class Repository:
         made = await self._quietly(
             _Uploaded, lambda: self._call(Stage.PREPARATION, "POST", "com.atproto.repo.uploadBlob", **sent)
         )
-        if len(self._blobs) >= _MOST_BLOBS:
-            del self._blobs[next(iter(self._blobs))]
         blob = made.blob.model_dump(by_alias=True)
         self._blobs[digest] = (blob, time.monotonic() + BLOB_KEPT)
         return blob
@@ -211,7 +211,7 @@ class Repository:
         try:
             return answer.model_validate_json((await call()).content)
         except Unknown as error:
-            raise Transient(error.reason, code=error.code) from error
+            raise harmless(error) from error
         except ValidationError as error:
             raise Transient("the server's answer can't be read") from error
 

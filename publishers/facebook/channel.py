@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError
+from pydantic import Field, HttpUrl, SecretStr, ValidationError
 
 from publishers.base import (
     Finding,
@@ -34,9 +34,11 @@ from publishers.base import (
 from publishers.facebook.errors import graph_error, refusal
 from publishers.facebook.page import GraphPage, Made
 from publishers.http_exchange import Exchange, Wire, bearer
-from publishers.pictured import pictured
+from publishers.latest import Latest
+from publishers.pictures import pictured
 from publishers.rest import Rest
-from publishers.telegram.utf16 import units
+from publishers.settings import Options, named
+from publishers.utf16 import units
 from schemas.messages import Picture, Post
 
 log = structlog.get_logger(__name__)
@@ -48,26 +50,22 @@ minute before the first try would be taken for it; missing the post that is ther
 _UPLOADS_KEPT = 100  # posts of which some pictures are uploaded and others not yet
 
 
-class Page(BaseModel):
+class Page(Options):
     """A page of the authority: its number, and a Page access token with pages_manage_posts and
     pages_read_engagement. ``app_secret`` proves each call (appsecret_proof), where the app demands it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     page_id: str = Field(pattern=r"^[0-9]{1,30}$")
     token: SecretStr = Field(min_length=1)
     app_secret: SecretStr | None = Field(default=None, min_length=1)
 
 
-class FacebookOptions(BaseModel):
+class FacebookOptions(Options):
     """Settings of the channel. ``accounts`` by the name that authorities use; ``timeout`` in seconds, of a whole
     post with its pictures, below the hub's deadline of 5 s.
 
     ``version`` of the interface: Meta serves each for two years at least, and a newer one in its place afterwards.
     ``web`` is where readers find posts.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     accounts: dict[str, Page] = Field(min_length=1)
     url: HttpUrl = HttpUrl("https://graph.facebook.com")
@@ -92,7 +90,7 @@ class Facebook:
         self._seconds = options.timeout
         self._web = str(options.web).rstrip("/")
         self._rest = Rest()
-        self._uploads: dict[str, dict[int, str]] = {}
+        self._uploads: Latest[str, dict[int, str]] = Latest(_UPLOADS_KEPT)
         base = f"{str(options.url).rstrip('/')}/{options.version}"
         self._pages: dict[str, GraphPage] = {}
         for name, page in options.accounts.items():
@@ -154,7 +152,7 @@ class Facebook:
 
     async def check(self) -> Sequence[Finding]:
         """Whether each token is its page's, and may read it; that it may post shows at the first post only."""
-        return [await _check(page) for page in self._pages.values()]
+        return await asyncio.gather(*map(_checked, self._pages.values()))
 
     async def aclose(self) -> None:
         """Close the connections; a post under way ends Unknown, a later one Untried."""
@@ -162,20 +160,13 @@ class Facebook:
             await page.wire.aclose()
 
     def _page(self, account: str) -> GraphPage:
-        page = self._pages.get(account)
-        if page is None:
-            # Waits like a revoked token: naming the account in the settings mends it
-            log.error("facebook.settings_fault", account=account, message="no such account in the settings")
-            raise Transient(f"no account {account!r} in the settings", code="no_account")
-        return page
+        return named(self.channel, self._pages, account)
 
     async def _upload(self, page: GraphPage, message: Post) -> list[str]:
         """The ids of the pictures, unpublished. What was uploaded at an earlier try in this process is kept."""
         if not message.pictures:
             return []
         uploaded = self._uploads.setdefault(message.key, {})
-        while len(self._uploads) > _UPLOADS_KEPT:
-            del self._uploads[next(iter(self._uploads))]
 
         async def one(index: int, picture: Picture) -> None:
             uploaded[index] = await page.upload(picture)
@@ -230,22 +221,25 @@ class Facebook:
         return Receipt(reference=reference, url=url or f"{self._web}/{identity}")
 
 
-async def _check(page: GraphPage) -> Finding:
+async def _checked(page: GraphPage) -> Finding:
     try:
         owner = await page.owner()
         if owner.id != page.page_id:
             says = f"the token is of {owner.name or owner.id}, not of page {page.page_id}"
-            return Finding(page.name, False, says, "take the token of the page, from /me/accounts")
+            return Finding(page.name, ok=False, says=says, mend="Take the token of the page, from /me/accounts.")
         await page.readable()
     except Permanent as error:
-        return Finding(page.name, False, error.reason, "make a new token, with pages_read_engagement")
+        mend = "Make a new token, with pages_read_engagement."
+        return Finding(page.name, ok=False, says=error.reason, mend=mend)
     except (Untried, Unknown) as error:
-        return Finding(page.name, False, error.reason, "see whether Facebook can be reached from here")
+        mend = "Check whether this machine may reach Facebook."
+        return Finding(page.name, ok=False, says=error.reason, mend=mend)
     except PublishError as error:
-        return Finding(page.name, False, error.reason, "make a new Page access token and put it into the settings")
+        mend = "Make a new Page access token, and put it into the settings."
+        return Finding(page.name, ok=False, says=error.reason, mend=mend)
     except ValidationError:
-        return Finding(page.name, False, "the answer can't be read", "see whether url is the Graph API's")
-    return Finding(page.name, True, f"page {owner.name or owner.id}")
+        return Finding(page.name, ok=False, says="Facebook's answer can't be read", mend="Check url.")
+    return Finding(page.name, ok=True, says=f"page {owner.name or owner.id}")
 
 
 def _proof(token: str, secret: SecretStr | None) -> dict[str, str]:

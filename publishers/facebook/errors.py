@@ -7,7 +7,6 @@ those pages don't list are as seen in the bodies of refused posts. The body of a
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from publishers.base import Permanent, PublishError, Transient, Unknown
 from publishers.http_errors import by_status, retry_after
+from publishers.verdicts import Verdict, settings
 
 log = structlog.get_logger(__name__)
 
@@ -26,30 +26,8 @@ _SPENT_REST = 300.0
 """Seconds to rest when a quota is used up and no header says for how long. The quotas are counted over the last
 hour, and what was used leaves them bit by bit."""
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one code means. ``settings_fault``: somebody of ours must mend something. ``pause`` in seconds."""
-
-    error: type[Transient] | type[Permanent] | type[Unknown]
-    reason: str
-    settings_fault: bool = False
-    pause: float | None = None
-
-    def error_of(self, code: str, said: str, pause: float | None) -> PublishError:
-        """The error to tell, with Facebook's own words; ``pause`` is what the headers ask for."""
-        reason = f"{self.reason} ({said})"
-        if issubclass(self.error, Transient):
-            return self.error(reason, code=code, retry_after=pause or self.pause)
-        return self.error(reason, code=code)
-
-
-def _settings(reason: str, pause: float | None = None) -> Verdict:
-    return Verdict(Transient, reason, settings_fault=True, pause=pause)
-
-
-_SESSION = _settings("Facebook refuses the page's token: it was revoked, or is no token of this app")
-_PERMISSION = _settings(
+_SESSION = settings("Facebook refuses the page's token: it was revoked, or is no token of this app")
+_PERMISSION = settings(
     "the token lacks a permission, pages_manage_posts or pages_read_engagement, or a task on the page"
 )
 _BUSY = Verdict(Transient, "too many calls for now", pause=_SPENT_REST)
@@ -63,7 +41,7 @@ CODES: Mapping[int, Verdict] = MappingProxyType(
         # The service is down, it says so, and nothing was taken.
         2: Verdict(Transient, "Facebook is down for the moment"),
         # The app was not given the capability: the same for every post until somebody asks for it.
-        3: _settings("the Facebook app lacks a capability"),
+        3: settings("the Facebook app lacks a capability"),
         # Quotas of the app, the user, the page, and of a call; of pages with a page token. They give way by themselves.
         4: _BUSY,
         17: _BUSY,
@@ -77,9 +55,9 @@ CODES: Mapping[int, Verdict] = MappingProxyType(
         102: _SESSION,
         190: _SESSION,
         # No token at all, or a path that this version of the interface doesn't have.
-        2500: _settings("the token is missing, or Facebook does not serve this version of its interface"),
+        2500: settings("the token is missing, or Facebook does not serve this version of its interface"),
         # Meta lifts it after hours; each try before makes it longer. The page's owner sees why in "Page quality".
-        368: _settings("Facebook has blocked the page or the app for a while, for its policies", pause=_HOUR),
+        368: settings("Facebook has blocked the page or the app for a while, for its policies", pause=_HOUR),
         # Same words as the page's last post. Reached when that post is not found: it is not ours.
         506: Verdict(Permanent, "the page's last post has the same words, and is not this one"),
         # Links: tried again without the preview first, so that what is told here concerns the text itself.
@@ -94,20 +72,20 @@ status and ``is_transient``, and logged as new."""
 SUBCODES: Mapping[int, Verdict] = MappingProxyType(
     {
         # Object not there, or not to be seen with this token; what it means depends on what was asked for.
-        33: _settings("there is no such page, or the token may not see it"),
+        33: settings("there is no such page, or the token may not see it"),
         # Why a token is refused (with 190 and 102), and what mends it.
-        458: _settings("the app was removed from the account that the token is of: allow it again"),
-        459: _settings("Facebook wants that account's owner to log in at facebook.com and answer a check"),
-        460: _settings("the account's password was changed: make a new token"),
-        463: _settings("the token has expired: make a new one"),
-        464: _settings("the account that the token is of is not confirmed"),
-        467: _settings("the token is not valid any more: make a new one"),
-        492: _settings("the account that the token is of has no role on the page any more"),
+        458: settings("the app was removed from the account that the token is of: allow it again"),
+        459: settings("Facebook wants that account's owner to log in at facebook.com and answer a check"),
+        460: settings("the account's password was changed: make a new token"),
+        463: settings("the token has expired: make a new one"),
+        464: settings("the account that the token is of is not confirmed"),
+        467: settings("the token is not valid any more: make a new one"),
+        492: settings("the account that the token is of has no role on the page any more"),
         # Posting too fast (with 368): an hour, as Meta recommends waiting.
         1390008: Verdict(Transient, "the page posts too fast for Facebook", pause=_HOUR),
         # The owner must prove who they are before the page may post.
-        1404078: _settings("the page needs Facebook's publishing authorisation: its owner confirms their identity"),
-        4854002: _settings("Facebook wants the page's owner to confirm their identity"),
+        1404078: settings("the page needs Facebook's publishing authorisation: its owner confirms their identity"),
+        4854002: settings("Facebook wants the page's owner to confirm their identity"),
         # The content: the same at every try.
         1346003: _ABUSE,
         1404102: _ABUSE,
@@ -177,7 +155,7 @@ def graph_error(response: httpx.Response) -> GraphError | None:
 def verdict(error: GraphError) -> Verdict | None:
     """What the tables say of an error; None when it is in none."""
     if error.code == 100 and "appsecret_proof" in error.message:
-        return _settings("the app's secret is wrong, or the app demands it (app_secret)")
+        return settings("the app's secret is wrong, or the app demands it (app_secret)")
     if error.error_subcode is not None and (known := SUBCODES.get(error.error_subcode)):
         return known
     if 200 <= error.code <= 299:
@@ -201,7 +179,7 @@ def refusal(response: httpx.Response, account: str) -> PublishError:
         return by_status(status, said, code=error.name, retry_after=pause)
     if known.settings_fault:
         log.error("facebook.settings_fault", account=account, code=error.name, message=error.message)
-    return known.error_of(error.name, said, pause)
+    return known.error_of(error.name, pause, said)
 
 
 def pause_asked(headers: Mapping[str, str]) -> float | None:

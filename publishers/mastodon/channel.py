@@ -17,36 +17,17 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import httpx
-import structlog
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    HttpUrl,
-    SecretStr,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import AwareDatetime, BaseModel, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError
 
-from publishers.base import (
-    Finding,
-    Limits,
-    Permanent,
-    PostForm,
-    Receipt,
-    Transient,
-    Unclear,
-    Unknown,
-)
+from publishers.base import Finding, Limits, Permanent, PostForm, Receipt, Transient, Unclear, Unknown
+from publishers.http_errors import harmless
 from publishers.http_exchange import Exchange, Wire, bearer
 from publishers.mastodon.check import checked
 from publishers.mastodon.instance import Instances
 from publishers.mastodon.pictures import Pictures, Upload
 from publishers.mastodon.server import Server, is_missing, words
+from publishers.settings import Options, named
 from schemas.messages import Post
-
-log = structlog.get_logger(__name__)
 
 KEY_KEPT = timedelta(minutes=55)
 """Until when after the first try a repeat is safe: servers keep keys for an hour, less a margin for clocks.
@@ -58,27 +39,23 @@ _LOOKED_AT = 40  # the most that the server gives on one page
 _FOR_PICTURES = 0.75  # of an exchange's time; the rest is the post's
 
 
-class Account(BaseModel):
+class Account(Options):
     """One account of the authority: its server's address, and a token with read, write:statuses and write:media.
 
     ``visibility`` "unlisted": everybody can read its posts, but the server's public timelines don't show them.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     url: HttpUrl
     token: SecretStr = Field(min_length=1)
     visibility: Literal["public", "unlisted"] = "public"
 
 
-class MastodonOptions(BaseModel):
+class MastodonOptions(Options):
     """Settings of the channel. ``accounts`` by the name that authorities use; ``timeout`` in seconds, of a post
     with its pictures.
 
     ``max_characters``: posts no longer than that, where the server itself would take more.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     accounts: dict[str, Account] = Field(min_length=1)
     timeout: float = Field(default=4.0, gt=0, le=60)
@@ -230,12 +207,7 @@ class Mastodon:
             await server.wire.aclose()
 
     def _server(self, account: str) -> Server:
-        server = self._servers.get(account)
-        if server is None:
-            # Waits like a revoked token: naming the account in the settings mends it
-            log.error("mastodon.settings_fault", account=account)
-            raise Transient(f"no account {account!r} in the settings", code="no_account")
-        return server
+        return named(self.channel, self._servers, account)
 
     async def _ready(self, server: Server, message: Post, ends: float, attached: Sequence[str] = ()) -> list[Upload]:
         if not message.pictures:
@@ -265,8 +237,7 @@ def _receipt(server: Server, response: httpx.Response) -> Receipt:
 
 def _status(server: Server, response: httpx.Response) -> _Status:
     if not response.is_success:
-        error = server.refusal(response)
-        raise Transient(error.reason, code=error.code) if isinstance(error, Unknown) else error
+        raise harmless(server.refusal(response))
     try:
         return _Status.model_validate_json(response.content)
     except ValidationError as error:

@@ -7,15 +7,17 @@ whose pictures took the server longer than one try goes on from there; a process
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from publishers.base import Permanent, PublishError, Transient
+from publishers.base import Permanent, Transient
+from publishers.http_errors import harmless
+from publishers.latest import Latest
 from publishers.mastodon.server import Server, is_missing, words
+from publishers.pictures import fitted
 from schemas.messages import Picture
 
 _REMEMBERED = 256
@@ -40,7 +42,7 @@ class Pictures:
     """Uploads of all accounts."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, bytes], Upload] = OrderedDict()
+        self._known: Latest[tuple[str, bytes], Upload] = Latest(_REMEMBERED)
 
     async def ready(
         self,
@@ -56,7 +58,7 @@ class Pictures:
         Raises Transient or Untried when they aren't by ``ends``, Permanent when the server will not have one.
         """
         found = [
-            await self._uploaded(server, picture, ends, _fitted(picture.alt, alt_characters), attached)
+            await self._uploaded(server, picture, ends, fitted(picture.alt, alt_characters), attached)
             for picture in pictures
         ]
         for upload, settled in found:
@@ -89,15 +91,12 @@ class Pictures:
         }
         response = await server.ask("POST", "/api/v2/media", ends, **content)
         if not response.is_success:
-            raise _refused(server.refusal(response))
+            raise harmless(server.refusal(response))
         try:
             identity = _Attachment.model_validate_json(response.content).id
         except ValidationError as error:
             raise Transient(f"answer {response.status_code} without the picture's id") from error
         upload = self._known[key] = Upload(identity, alt)
-        self._known.move_to_end(key)
-        while len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
         return upload, response.status_code == 200
 
     async def _processed(self, server: Server, identity: str, ends: float) -> None:
@@ -114,14 +113,5 @@ class Pictures:
             if is_missing(response):
                 raise Transient("the server has forgotten a picture", code="404")
             if not response.is_success:
-                raise _refused(server.refusal(response))
+                raise harmless(server.refusal(response))
         raise Transient("the server is still processing the pictures", code="processing")
-
-
-def _refused(error: PublishError) -> PublishError:
-    """As it is, but for a failure that may have kept the picture: nothing is published by that."""
-    return error if isinstance(error, Transient | Permanent) else Transient(error.reason, code=error.code)
-
-
-def _fitted(alt: str, characters: int) -> str:
-    return alt if len(alt) <= characters else alt[: characters - 1] + "…"

@@ -12,33 +12,22 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from publishers.base import Permanent, PublishError, Transient, Unknown, Untried
-from publishers.http_errors import by_status, is_settings_fault, retry_after, until
+from publishers.http_errors import by_status, harmless, is_settings_fault, retry_after, until
 from publishers.http_exchange import Exchange, Wire
+from publishers.rest import Rest
+from publishers.verdicts import Verdict, settings
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a status means, and why; ``settings_fault``: somebody of ours must mend something."""
-
-    error: type[Transient] | type[Permanent] | type[Unknown]
-    reason: str
-    settings_fault: bool = False
-
 
 REFUSALS: Mapping[int, Verdict] = MappingProxyType(
     {
         400: Verdict(Permanent, "the server can't read the request"),
-        # These blame the account or its address: the post waits while somebody mends the settings, because a
-        # permanent failure of every announcement would outlive the mending.
-        401: Verdict(Transient, "the server refuses the account's token: it was revoked, or is another server's", True),
-        403: Verdict(
-            Transient,
-            "the account may not do this: its token lacks write:statuses or write:media, or it was suspended",
-            True,
+        # These blame the account or its address.
+        401: settings("the server refuses the account's token: it was revoked, or is another server's"),
+        403: settings(
+            "the account may not do this: its token lacks write:statuses or write:media, or it was suspended"
         ),
-        404: Verdict(Transient, "there is no Mastodon interface at the account's address", True),
+        404: settings("there is no Mastodon interface at the account's address"),
         # The post, or its reference, was deleted, and will not come back.
         410: Verdict(Permanent, "there is no such post any more"),
         413: Verdict(Permanent, "the server's front takes no picture of that size"),
@@ -68,7 +57,7 @@ class Server:
     name: str
     wire: Wire
     seconds: float
-    _rests: dict[str, float] = field(default_factory=dict)
+    _rest: Rest = field(default_factory=Rest)
 
     def ends(self, share: float = 1.0) -> float:
         """When that share of an exchange which begins now is over, on the loop's clock."""
@@ -81,18 +70,16 @@ class Server:
 
         Raises Untried when nothing left, Unknown when no reply came, Transient while this kind of call rests.
         """
-        clock = asyncio.get_running_loop().time()
         kind = f"{method} {path.split('/')[3].partition('?')[0]}"  # /api/v1/statuses: their limits are apart
-        if (left := self._rests.get(kind, clock) - clock) > 0:
-            raise Transient("the server's limit is used up", code="429", retry_after=left)
+        self._rest.check(kind)
         request = self.wire.request(method, path, **content)
-        within = self.seconds if ends is None else ends - clock
+        within = self.seconds if ends is None else ends - asyncio.get_running_loop().time()
         if within <= 0:
             raise Untried("its time was over before its turn")
         response = await self.wire.send(request, exchange, within)
         limited = response.status_code == 429 or response.headers.get("x-ratelimit-remaining") == "0"
-        if limited and (rest := pause(response.headers)):
-            self._rests[kind] = asyncio.get_running_loop().time() + rest
+        if limited:
+            self._rest.ask(kind, pause(response.headers))
         return response
 
     async def read(self, path: str, ends: float | None = None) -> bytes:
@@ -108,27 +95,22 @@ class Server:
         try:
             return await self.call(method, path, Exchange(), ends, **content)
         except Unknown as error:
-            raise Transient(error.reason) from error
+            raise harmless(error) from error
 
     def refusal(self, response: httpx.Response) -> PublishError:
         """The error that a reply other than a success means."""
         status = response.status_code
         said = words(response)
         verdict = REFUSALS.get(status)
-        if verdict is None:
-            if is_settings_fault(status):
-                verdict = Verdict(Transient, "the account's address is wrong, or does not speak to us", True)
-            else:
-                log.error("mastodon.new_error_code", account=self.name, status=status, message=said)
-        if verdict is not None and verdict.settings_fault:
-            log.error("mastodon.settings_fault", account=self.name, status=status, message=said)
-        reason = f"{verdict.reason} ({said})" if verdict else said
+        if verdict is None and is_settings_fault(status):
+            verdict = settings("the account's address is wrong, or does not speak to us")
         rest = pause(response.headers)
         if verdict is None:
-            return by_status(status, reason, code=str(status), retry_after=rest)
-        if issubclass(verdict.error, Transient):
-            return verdict.error(reason, code=str(status), retry_after=rest)
-        return verdict.error(reason, code=str(status))
+            log.error("mastodon.new_error_code", account=self.name, code=str(status), message=said)
+            return by_status(status, said, code=str(status), retry_after=rest)
+        if verdict.settings_fault:
+            log.error("mastodon.settings_fault", account=self.name, code=str(status), message=said)
+        return verdict.error_of(str(status), rest, said)
 
 
 def words(response: httpx.Response) -> str:

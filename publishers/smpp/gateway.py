@@ -9,7 +9,6 @@ is known (``look_up``). By the SMSC's own id a message can be asked for (``query
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -27,6 +26,7 @@ from publishers.base import (
     Unknown,
 )
 from publishers.http_exchange import Exchange
+from publishers.latest import Latest
 from publishers.smpp import ids
 from publishers.smpp.link import Link, open_session
 from publishers.smpp.options import SmppOptions as SmppOptions
@@ -59,8 +59,8 @@ class Smpp:
         self._window = Window(options.window, options.rate)
         self._link = Link(options)
         self._receiver = Receiver(options)
-        self._late: OrderedDict[str, Receipt | PublishError] = OrderedDict()
-        self._answers: OrderedDict[str, str] = OrderedDict()
+        self._late: Latest[str, Receipt | PublishError] = Latest(_REMEMBERED)
+        self._answers: Latest[str, str] = Latest(_REMEMBERED)
 
     async def publish(self, message: Text, /) -> Receipt:
         """Hand one text over. See ``Publisher.publish``.
@@ -127,16 +127,16 @@ class Smpp:
             if session is not None:
                 async with asyncio.timeout(self._options.timeout):
                     await session.ask("enquire_link")
-                return [Finding(name, True, "bound, and the SMSC answers")]
+                return [Finding(name, ok=True, says="bound, and the SMSC answers")]
             session = await open_session(self._options, "transmitter")
             await session.close()
         except TimeoutError:
-            return [Finding(name, False, "the SMSC is bound and does not answer", "ask the operator")]
+            return [Finding(name, ok=False, says="the SMSC is bound and does not answer", mend="Ask the operator.")]
         except Gone as gone:
-            return [Finding(name, False, gone.why, "try again; if it stays so, ask the operator")]
+            return [Finding(name, ok=False, says=gone.why, mend="Try again; if it stays so, ask the operator.")]
         except Transient as error:
-            return [Finding(name, False, error.reason, _mend(error))]
-        return [Finding(name, True, "the SMSC took the account")]
+            return [Finding(name, ok=False, says=error.reason, mend=_mend(error))]
+        return [Finding(name, ok=True, says="the SMSC took the account")]
 
     async def aclose(self) -> None:
         """Unbind. A message under way ends Unknown, a later one Untried."""
@@ -191,8 +191,6 @@ class Smpp:
         identity = ids.answered(answered, self._options.message_ids)
         if identity != answered:
             self._answers[identity] = answered
-            if len(self._answers) > _REMEMBERED:
-                self._answers.popitem(last=False)
         return identity
 
     def _listen(self, message: Text) -> Callable[[Pdu], None]:
@@ -203,8 +201,6 @@ class Smpp:
                 self._late[message.key] = Receipt(ids.reference([identity], message.recipient, dialect))
             elif pdu.status:
                 self._late[message.key] = Transient("refused, too late", code=name_of(pdu.status))
-            if len(self._late) > _REMEMBERED:
-                self._late.popitem(last=False)
 
         return answered
 
@@ -240,7 +236,7 @@ def _partial(error: PublishError, taken: Sequence[str], total: int) -> PublishEr
 def _mend(error: Transient) -> str | None:
     """What to do about a failed bind."""
     if error.code == "unreachable":
-        return "check host, port and tls, and that the operator lets this machine's address in"
+        return "Check host, port and tls, and that the operator lets this machine's address in."
     if error.code == "certificate":
-        return "set ca_file to the operator's certificate authority"
+        return "Set ca_file to the operator's certificate authority."
     return next((verdict.mend for status, verdict in STATUSES.items() if name_of(status) == error.code), None)

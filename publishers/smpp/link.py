@@ -23,7 +23,7 @@ async def open_session(options: SmppOptions, role: Role, handler: Handler | None
         verdict = verdict_of(refused.status)
         raise Transient(verdict.reason, code=name_of(refused.status)) from refused
     except ssl.SSLCertVerificationError as error:
-        mend = "set ca_file to the operator's certificate authority, or host to the name in its certificate"
+        mend = "Set ca_file to the operator's certificate authority, or host to the name in its certificate."
         log.error("smpp.settings_fault", code="certificate", message=error.verify_message, mend=mend)
         raise Transient(f"the SMSC's certificate is not trusted: {error.verify_message}", code="certificate") from error
     except TimeoutError:

@@ -60,6 +60,10 @@ STATES: Mapping[int, str] = MappingProxyType(
 
 FINAL = frozenset({"delivered", "undelivered", "failed", "expired", "rejected"})
 
+_NO_SUBSCRIBER = b"\x03\x00\x01"
+"""network_error_code of a GSM network (5.3.2.31) whose register has no such number (3GPP TS 29.002, 17.6.6:
+unknownSubscriber). The text's ``err`` is each vendor's own, and proves nothing of the kind."""
+
 _REASONS: Mapping[str, str] = MappingProxyType(
     {
         "undelivered": "the operator could not deliver it to this number",
@@ -77,7 +81,7 @@ class Told:
     """What a receipt says of one message or part. ``sender`` and ``recipient`` are digits or letters as it has them.
 
     ``id`` is of our form (publishers.smpp.ids). ``key`` is ours, ``part`` which of several this is about, when the
-    SMSC gave them back.
+    SMSC gave them back. ``address_dead``: the network has no such number.
     """
 
     id: str
@@ -88,6 +92,7 @@ class Told:
     error: str | None = None
     key: str | None = None
     part: Part | None = None
+    address_dead: bool = False
 
 
 def is_receipt(pdu: Pdu) -> bool:
@@ -124,15 +129,17 @@ def read(pdu: Pdu, dialect: Dialect, key_tag: int | None) -> Told | None:
     if not identity or status is None:
         return None
     key, part = _marks(pdu, key_tag)
+    network = pdu.tlvs.get(TAGS["network_error_code"])
     return Told(
         id=identity,
         status=status,
         at=moment(words.get("done date")),
         recipient=digits(pdu.text("source_addr")),
         sender=pdu.text("destination_addr"),
-        error=_error(words.get("err"), pdu.tlvs.get(TAGS["network_error_code"])) if status != "delivered" else None,
+        error=_error(words.get("err"), network) if status != "delivered" else None,
         key=key,
         part=part,
+        address_dead=status in _REASONS and network == _NO_SUBSCRIBER,
     )
 
 
@@ -199,7 +206,8 @@ def said(told: Told, reference: str) -> SmsReceipt:
         client_reference=told.key,
         status=told.status,
         error=told.error,
-        reason=_REASONS.get(told.status),
+        reason="the network has no such number" if told.address_dead else _REASONS.get(told.status),
+        address_dead=told.address_dead,
         at=told.at,
     )
 
@@ -237,9 +245,7 @@ def number_of(address: str, ton: int) -> str:
 
     Type of number 1 says international; under 0 a long number without a leading zero is one in practice.
     """
-    bare = address.strip()
-    if bare.startswith("00"):
-        bare = bare[2:]
+    bare = address.strip().removeprefix("00")
     if bare.isdigit() and not bare.startswith("0") and (ton == 1 or (ton == 0 and len(bare) >= 10)):
         return f"+{bare}"
     return bare

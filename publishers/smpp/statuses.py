@@ -8,6 +8,7 @@ import structlog
 from smpplib import consts
 
 from publishers.base import Permanent, PublishError, Transient
+from publishers.verdicts import error_of
 
 log = structlog.get_logger(__name__)
 
@@ -33,19 +34,19 @@ class Verdict:
 
     def error_of(self, code: str, pause: float | None = None) -> PublishError:
         """The error to tell; ``pause`` in seconds where waiting helps."""
-        if issubclass(self.error, Permanent):
-            return self.error(self.reason, code=code)
-        return self.error(self.reason, code=code, retry_after=pause)
+        return error_of(self.error, self.reason, code, pause)
 
 
-_PASSWORD = "check system_id, password and system_type, and that the operator allows this machine's address"
-_TON = "check source_ton, source_npi, destination_ton and destination_npi against the operator's paper"
-_OPTIONAL = "switch off message_reference and key_tag, or choose the other way of long_messages"
-_DEFECT = Verdict(Permanent, "the SMSC can't read the request", mend="report this as a defect of Tambour")
+_PASSWORD = "Check system_id, password and system_type, and that the operator allows this machine's address."
+_TON = "Check source_ton, source_npi, destination_ton and destination_npi against the operator's paper."
+_OPTIONAL = "Switch off message_reference and key_tag, or choose the other way of long_messages."
+_DEFECT = Verdict(Permanent, "the SMSC can't read the request", mend="Report this as a defect of Tambour.")
 _SETTINGS = Verdict(Transient, "the SMSC refuses the account", mend=_PASSWORD)
 _ADDRESSING = Verdict(Transient, "the SMSC takes no address written this way", mend=_TON)
 _PARAMETERS = Verdict(Transient, "the SMSC takes no optional parameter of ours", mend=_OPTIONAL)
-_UNUSED = Verdict(Permanent, "the SMSC answers about something we never ask", mend="report this as a defect of Tambour")
+_UNUSED = Verdict(
+    Permanent, "the SMSC answers about something we never ask", mend="Report this as a defect of Tambour."
+)
 
 STATUSES: Mapping[int, Verdict] = MappingProxyType(
     {
@@ -76,36 +77,41 @@ STATUSES: Mapping[int, Verdict] = MappingProxyType(
         consts.SMPP_ESME_RALYBND: Verdict(
             Transient,
             "the SMSC allows no further connection of this account",
-            mend="ask the operator for as many binds as there are delivery workers, and one receiver",
+            mend="Ask the operator for as many binds as there are delivery workers, and one receiver.",
         ),
         consts.SMPP_ESME_RINVBNDSTS: Verdict(
-            Transient, "the account may not do this", mend="ask the operator to allow a transmitter and a receiver bind"
+            Transient,
+            "the account may not do this",
+            mend="Ask the operator to allow a transmitter and a receiver bind.",
         ),
         consts.SMPP_ESME_RINVSRCADR: Verdict(
-            Transient, "the SMSC does not allow the sender", mend="have the operator allow this sender", of_message=True
+            Transient,
+            "the SMSC does not allow the sender",
+            mend="Have the operator allow this sender.",
+            of_message=True,
         ),
         consts.SMPP_ESME_RINVSERTYP: Verdict(
-            Transient, "the SMSC wants another service type", mend="set service_type as the operator says"
+            Transient, "the SMSC wants another service type", mend="Set service_type as the operator says."
         ),
         consts.SMPP_ESME_RINVSRCTON: _ADDRESSING,
         consts.SMPP_ESME_RINVSRCNPI: _ADDRESSING,
         consts.SMPP_ESME_RINVDSTTON: _ADDRESSING,
         consts.SMPP_ESME_RINVDSTNPI: _ADDRESSING,
         consts.SMPP_ESME_RINVEXPIRY: Verdict(
-            Transient, "the SMSC can't read until when the message is good", mend="choose the other validity format"
+            Transient, "the SMSC can't read until when the message is good", mend="Choose the other validity format."
         ),
         consts.SMPP_ESME_RINVREGDLVFLG: Verdict(
-            Transient, "the SMSC gives no such receipts", mend="choose another registered_delivery"
+            Transient, "the SMSC gives no such receipts", mend="Choose another registered_delivery."
         ),
         consts.SMPP_ESME_RINVESMCLASS: Verdict(
-            Transient, "the SMSC takes no parts of long messages", mend='set long_messages to "payload"'
+            Transient, "the SMSC takes no parts of long messages", mend='Set long_messages to "payload".'
         ),
         consts.SMPP_ESME_RINVOPTPARSTREAM: _PARAMETERS,
         consts.SMPP_ESME_ROPTPARNOTALLWD: _PARAMETERS,
         consts.SMPP_ESME_RINVPARLEN: _PARAMETERS,
         consts.SMPP_ESME_RINVOPTPARAMVAL: _PARAMETERS,
         consts.SMPP_ESME_RMISSINGOPTPARAM: Verdict(
-            Transient, "the SMSC wants an optional parameter of its own", mend="ask the operator which one it needs"
+            Transient, "the SMSC wants an optional parameter of its own", mend="Ask the operator which one it needs."
         ),
         # Our request is wrong and will be at every try: to be seen rather than repeated.
         consts.SMPP_ESME_RINVCMDLEN: _DEFECT,

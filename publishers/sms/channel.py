@@ -10,7 +10,6 @@ A reference is "<gateway>:<the gateway's id>", so that two gateways' ids can't b
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,7 +18,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, cast
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints
+from pydantic import BaseModel, Field, PlainValidator, StringConstraints
 
 from publishers.base import (
     CANNOT_SAY,
@@ -42,6 +41,8 @@ from publishers.base import (
     Untried,
 )
 from publishers.http_exchange import Exchange
+from publishers.latest import Latest
+from publishers.settings import Options
 from publishers.sms.gateway import Sends
 from publishers.sms.route import Health, order
 from publishers.sms.window import hand_over
@@ -80,10 +81,8 @@ def _gateway(given: Any) -> BaseModel:
     return options_of(str(given.get("kind", "http"))).model_validate(given)
 
 
-class SmsOptions(BaseModel):
+class SmsOptions(Options):
     """Settings of the channel: its gateways by name, each of the options that its ``kind`` has ("http" if none)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     gateways: dict[GatewayName, Annotated[BaseModel, PlainValidator(_gateway)]] = Field(min_length=1)
 
@@ -112,7 +111,7 @@ class Sms:
         self._clock = clock
         self._ways = {name: _open(name, given) for name, given in options.gateways.items()}
         self._weights = {name: int(getattr(given, "weight", 1)) for name, given in options.gateways.items()}
-        self._handed: OrderedDict[str, str] = OrderedDict()
+        self._handed: Latest[str, str] = Latest(_REMEMBERED)
         self.limits = Limits(window=100, concurrency=sum(one.gateway.limits.concurrency for one in self._each()))
 
     async def publish(self, message: Text) -> Receipt:
@@ -167,7 +166,7 @@ class Sms:
                     break
             except (Unknown, asyncio.CancelledError):
                 if exchange.begun:
-                    self._remember(message.key, way.name)
+                    self._handed[message.key] = way.name
                 raise
         # one that counts as a try says more than one that doesn't
         raise next((error for error in errors if not isinstance(error, Untried)), errors[0])
@@ -208,12 +207,6 @@ class Sms:
         asked = error.retry_after if isinstance(error, Transient) else None
         if way.health.bad(self._clock(), asked):
             log.warning("sms.gateway_shut", gateway=way.name, seconds=way.health.pause, reason=error.reason)
-
-    def _remember(self, key: str, name: str) -> None:
-        self._handed[key] = name
-        self._handed.move_to_end(key)
-        if len(self._handed) > _REMEMBERED:
-            self._handed.popitem(last=False)
 
     async def _ask(self, key: str, can: Callable[[_Way], bool], *question: Any) -> Receipt | None:
         """The first that knows it; None when all who can be asked don't. Raises when one can't say."""

@@ -1,24 +1,28 @@
 """What the gateways of the SMS channel have in common: their settings, and how an error code of theirs is told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
 import httpx
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from publishers.base import Permanent, PublishError, Receipt, Transient, Unknown
+from publishers.base import PublishError, Receipt
 from publishers.http_errors import by_status, is_settings_fault, retry_after
 from publishers.http_exchange import Exchange
+from publishers.settings import Options
+from publishers.verdicts import Verdict
 from schemas.messages import Text
 
 log = structlog.get_logger(__name__)
 
+UNREACHED = "Check url, and whether this machine may reach it."
+"""What to do about a gateway that gives a check no answer."""
 
-class GatewayOptions(BaseModel):
+
+class GatewayOptions(Options):
     """Settings of every kind of gateway.
 
     ``weight`` is its share of the messages against the other gateways'; one of weight 0 gets only what the others
@@ -27,36 +31,11 @@ class GatewayOptions(BaseModel):
     deadline of 5 s; ``concurrency`` the requests at once, of each delivery worker.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     weight: int = Field(default=1, ge=0, le=100)
     price_per_segment: Decimal | None = Field(default=None, ge=0)
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
     timeout: float = Field(default=4.0, gt=0, le=60)
     concurrency: int = Field(default=10, ge=1, le=500)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one of a gateway's error codes means.
-
-    ``settings_fault``: somebody of ours must mend something. ``of_message``: a Transient that says nothing of the
-    gateway's health, because it is about this number or this text.
-    """
-
-    error: type[Transient] | type[Permanent] | type[Unknown]
-    reason: str
-    address_dead: bool = False
-    settings_fault: bool = False
-    of_message: bool = False
-
-    def error_of(self, code: str, pause: float | None) -> PublishError:
-        """The error to tell; ``pause`` is the seconds that the gateway asks to wait."""
-        if issubclass(self.error, Permanent):
-            return self.error(self.reason, code=code, address_dead=self.address_dead)
-        if issubclass(self.error, Transient):
-            return self.error(self.reason, code=code, retry_after=pause)
-        return self.error(self.reason, code=code)
 
 
 def told(codes: Mapping[str, Verdict], code: str, message: str, response: httpx.Response) -> PublishError:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import httpx
-from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError
 
 from publishers.base import (
     Finding,
@@ -31,44 +31,32 @@ from publishers.base import (
     Untried,
 )
 from publishers.http_exchange import Exchange, Wire, bearer
-from publishers.sms.gateway import GatewayOptions, Verdict, of_message, pause_of, told, unreadable
+from publishers.settings import WebhookSecret, each
+from publishers.sms.gateway import UNREACHED, GatewayOptions, of_message, pause_of, told, unreadable
 from publishers.sms.window import hand_over
+from publishers.verdicts import Verdict, settings
 from schemas.messages import Message, Text
-from schemas.webhooks import secret_key
 
 _MESSAGES = "/sms/messages"
 
 
 class HttpGateway(GatewayOptions):
-    """Settings of a gateway of kind "http", the default.
-
-    ``webhook_secret`` is "whsec_…" (Standard Webhooks); while it is being replaced, both, joined by a space.
-    """
+    """Settings of a gateway of kind "http", the default. ``webhook_secret`` signs what it tells later."""
 
     kind: Literal["http"] = "http"
     url: HttpUrl
     token: SecretStr = Field(min_length=1)
-    webhook_secret: SecretStr
-
-    @field_validator("webhook_secret")
-    @classmethod
-    def _readable(cls, value: SecretStr) -> SecretStr:
-        secrets = value.get_secret_value().split()
-        if not secrets:
-            raise ValueError("the secret is empty")
-        for secret in secrets:
-            secret_key(secret)
-        return value
+    webhook_secret: WebhookSecret
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
         """Every secret that a webhook may be signed with at present."""
-        return tuple(self.webhook_secret.get_secret_value().split())
+        return each(self.webhook_secret)
 
 
-_CREDIT = Verdict(Transient, "the account has no credit left", settings_fault=True)
-_TOKEN = Verdict(Transient, "the gateway refuses our token", settings_fault=True)
-_SENDER = Verdict(Transient, "the gateway does not allow the sender's name", settings_fault=True)
+_CREDIT = settings("the account has no credit left")
+_TOKEN = settings("the gateway refuses our token")
+_SENDER = settings("the gateway does not allow the sender's name")
 _DEFECT = Verdict(Permanent, "the gateway can't read the request", settings_fault=True)
 _BROKEN = Verdict(Transient, "the gateway takes nothing at present")
 
@@ -176,11 +164,11 @@ class SmsHttp:
         try:
             response = await self._ask("tambour-check")
         except Transient as error:
-            mend = "Check url, and whether this machine may reach it."
-            return [Finding(self._host, False, f"no answer ({error.reason})", mend)]
+            return [Finding(self._host, ok=False, says=f"no answer ({error.reason})", mend=UNREACHED)]
         if response.status_code == 200:
-            return [Finding(self._host, True, "the gateway knows our token")]
-        return [Finding(self._host, False, refusal(response).reason, "Check url and token with the gateway's owner.")]
+            return [Finding(self._host, ok=True, says="the gateway knows our token")]
+        mend = "Check url and token with the gateway's owner."
+        return [Finding(self._host, ok=False, says=refusal(response).reason, mend=mend)]
 
     async def aclose(self) -> None:
         """Close the connections; a send under way ends Unknown, a later one Untried."""

@@ -3,7 +3,7 @@
 ``POST /sms/{serviceName}/jobs`` answers ``{"ids", "validReceivers", "invalidReceivers", "totalCreditsRemoved"}``; a
 refusal is ``{"message", "class" or "errorCode", "httpCode"}``. Every call is signed with three keys and OVHcloud's
 own time, which is asked for once an hour. ``tag`` carries our key: the history of what was sent can be asked by it.
-Receipts come later to the callback address of the account: see sms_ovh_receipts.py.
+Receipts come later to the callback address of the account: see ovh_receipts.py.
 """
 
 import asyncio
@@ -147,17 +147,25 @@ class SmsOvh:
         try:
             response = await self._call("GET", "", Exchange())
         except PublishError as error:
-            return [Finding(name, False, f"no answer ({error.reason})", "Check whether this machine may reach it.")]
+            return [
+                Finding(
+                    name, ok=False, says=f"no answer ({error.reason})", mend="Check whether this machine may reach it."
+                )
+            ]
         if not response.is_success:
-            return [Finding(name, False, self._refusal(response).reason, "Make new keys, with the rights on /sms.")]
+            return [
+                Finding(
+                    name, ok=False, says=self._refusal(response).reason, mend="Make new keys, with the rights on /sms."
+                )
+            ]
         try:
             account = _Account.model_validate_json(response.content)
         except ValidationError:
-            return [Finding(name, False, "an answer that can't be read", "Check url.")]
+            return [Finding(name, ok=False, says="an answer that can't be read", mend="Check url.")]
         says = f"the account is {account.status}d, {account.creditsLeft:g} credits left"
         if account.status != "enable" or account.creditsLeft <= 0:
-            return [Finding(name, False, says, "Buy credits, or enable the account, at OVHcloud.")]
-        return [Finding(name, True, says)]
+            return [Finding(name, ok=False, says=says, mend="Buy credits, or enable the account, at OVHcloud.")]
+        return [Finding(name, ok=True, says=says)]
 
     async def aclose(self) -> None:
         """Close the connections; a send under way ends Unknown, a later one Untried."""

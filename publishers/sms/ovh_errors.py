@@ -8,7 +8,8 @@ import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from publishers.base import Permanent, PublishError, Transient, Unknown
-from publishers.sms.gateway import Verdict, told, unreadable
+from publishers.sms.gateway import told, unreadable
+from publishers.verdicts import Verdict, settings
 
 _KEYS = "OVHcloud refuses our keys"
 _DEFECT = Verdict(Permanent, "OVHcloud can't read the request", settings_fault=True)
@@ -16,22 +17,20 @@ _DEFECT = Verdict(Permanent, "OVHcloud can't read the request", settings_fault=T
 CODES: Mapping[str, Verdict] = MappingProxyType(
     {
         # The keys: somebody must make new ones, or grant the calls. Meanwhile messages wait.
-        "INVALID_KEY": Verdict(Transient, f"{_KEYS}: there is no such application", settings_fault=True),
-        "NOT_CREDENTIAL": Verdict(Transient, f"{_KEYS}: there is no such consumer key", settings_fault=True),
-        "INVALID_CREDENTIAL": Verdict(Transient, f"{_KEYS}: the consumer key has expired", settings_fault=True),
-        "INVALID_SIGNATURE": Verdict(Transient, f"{_KEYS}: the application secret is wrong", settings_fault=True),
-        "NOT_GRANTED_CALL": Verdict(Transient, "our keys lack the right to send SMS", settings_fault=True),
-        "FORBIDDEN": Verdict(Transient, "OVHcloud does not allow our keys this call", settings_fault=True),
-        "Client::Forbidden": Verdict(Transient, "OVHcloud does not allow our keys this call", settings_fault=True),
+        "INVALID_KEY": settings(f"{_KEYS}: there is no such application"),
+        "NOT_CREDENTIAL": settings(f"{_KEYS}: there is no such consumer key"),
+        "INVALID_CREDENTIAL": settings(f"{_KEYS}: the consumer key has expired"),
+        "INVALID_SIGNATURE": settings(f"{_KEYS}: the application secret is wrong"),
+        "NOT_GRANTED_CALL": settings("our keys lack the right to send SMS"),
+        "FORBIDDEN": settings("OVHcloud does not allow our keys this call"),
+        "Client::Forbidden": settings("OVHcloud does not allow our keys this call"),
         # Ours or theirs went wrong; the clock is asked for again before the next message.
         "QUERY_TIME_OUT": Verdict(Transient, "OVHcloud's clock and ours disagree"),
         # The account.
-        "Client::NotFound": Verdict(Transient, "there is no such SMS account at OVHcloud", settings_fault=True),
-        "Client::PaymentRequired": Verdict(Transient, "the SMS account has no credit left", settings_fault=True),
-        "Client::BadRequest credit": Verdict(Transient, "the SMS account has no credit left", settings_fault=True),
-        "Client::BadRequest sender": Verdict(
-            Transient, "the sender is not declared at OVHcloud, or not yet validated", settings_fault=True
-        ),
+        "Client::NotFound": settings("there is no such SMS account at OVHcloud"),
+        "Client::PaymentRequired": settings("the SMS account has no credit left"),
+        "Client::BadRequest credit": settings("the SMS account has no credit left"),
+        "Client::BadRequest sender": settings("the sender is not declared at OVHcloud, or not yet validated"),
         # This message to this number. OVHcloud's own list of STOPs ends here too, so the number may well live.
         "invalidReceivers": Verdict(Permanent, "OVHcloud sends nothing to that number: invalid, or on its STOP list"),
         "Client::BadRequest receiver": Verdict(Permanent, "OVHcloud can't read that number"),

@@ -36,7 +36,8 @@ PTTS: Mapping[int, tuple[str, str]] = MappingProxyType(
         202: ("rejected", "OVHcloud may not send to the operator of the number"),
     }
 )
-"""Status in our words (schemas.webhooks.STATES) and reason. "Undetermined" proves nothing, and is kept."""
+"""Status in our words (schemas.webhooks.STATES) and reason. "Undetermined" proves nothing, and is kept. None says for
+sure that a number does not exist: 23 is said of barred ones too."""
 
 _COARSE: Mapping[str, str] = MappingProxyType(
     {"0": "buffered", "1": "delivered", "2": "failed", "4": "buffered", "8": "buffered", "16": "failed"}

@@ -2,7 +2,7 @@
 
 ``POST /2010-04-01/Accounts/{AccountSid}/Messages.json``, a form, basic authentication with an API key; answers 201
 ``{"sid", "status", …}``, a refusal is ``{"code", "message", "more_info", "status"}``. Receipts and people's answers
-come to ``status_callback``: see sms_twilio_receipts.py. Our key goes along in the query of that address, so that a
+come to ``status_callback``: see twilio_receipts.py. Our key goes along in the query of that address, so that a
 receipt finds its delivery even when the answer to the POST was lost.
 """
 
@@ -143,17 +143,23 @@ class SmsTwilio:
         try:
             response = await self._wire.send(self._wire.request("GET", f"{self._place}.json"), Exchange())
         except PublishError as error:
-            return [Finding(name, False, f"no answer ({error.reason})", "Check whether this machine may reach it.")]
+            return [
+                Finding(
+                    name, ok=False, says=f"no answer ({error.reason})", mend="Check whether this machine may reach it."
+                )
+            ]
         if not response.is_success:
             mend = "Check account_sid, api_key and api_secret in Twilio's console."
-            return [Finding(name, False, refusal(response).reason, mend)]
+            return [Finding(name, ok=False, says=refusal(response).reason, mend=mend)]
         try:
             account = _Account.model_validate_json(response.content)
         except ValidationError:
-            return [Finding(name, False, "an answer that can't be read", "Check url.")]
+            return [Finding(name, ok=False, says="an answer that can't be read", mend="Check url.")]
         if account.status != "active":
-            return [Finding(name, False, f"the account is {account.status}", "Ask Twilio to open it again.")]
-        return [Finding(name, True, f"the account {account.friendly_name!r} is active")]
+            return [
+                Finding(name, ok=False, says=f"the account is {account.status}", mend="Ask Twilio to open it again.")
+            ]
+        return [Finding(name, ok=True, says=f"the account {account.friendly_name!r} is active")]
 
     async def aclose(self) -> None:
         """Close the connections; a send under way ends Unknown, a later one Untried."""

@@ -7,12 +7,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from publishers.base import Permanent, PublishError, Transient, Unknown
-from publishers.sms.gateway import Verdict, told, unreadable
-
-
-def _settings(reason: str) -> Verdict:
-    return Verdict(Transient, reason, settings_fault=True)
-
+from publishers.sms.gateway import told, unreadable
+from publishers.verdicts import Verdict, settings
 
 _SENDER = "Twilio does not let the account send as this sender"
 _DEFECT = Verdict(Permanent, "Twilio can't read the request", settings_fault=True)
@@ -21,36 +17,32 @@ _NOBODY = Verdict(Permanent, "Twilio says that no telephone has this number", ad
 CODES: Mapping[str, Verdict] = MappingProxyType(
     {
         # The account and its keys: somebody must mend them. Meanwhile messages wait.
-        "20003": _settings("Twilio refuses our keys: wrong, revoked, or of another account"),
-        "20005": _settings("the Twilio account is suspended or closed"),
-        "20006": _settings("our Twilio keys lack the right to send"),
-        "20404": _settings("there is no such Twilio account"),
-        "30002": _settings("the Twilio account is suspended"),
+        "20003": settings("Twilio refuses our keys: wrong, revoked, or of another account"),
+        "20005": settings("the Twilio account is suspended or closed"),
+        "20006": settings("our Twilio keys lack the right to send"),
+        "20404": settings("there is no such Twilio account"),
+        "30002": settings("the Twilio account is suspended"),
         # The sender: a number that is not the account's, or a name not registered where it is needed.
-        "21212": _settings(_SENDER),
-        "21603": _settings("no sender is set"),
-        "21606": _settings(_SENDER),
-        "21659": _settings(_SENDER),
-        "21660": _settings(_SENDER),
-        "21661": _settings(_SENDER),
-        "21701": _settings("there is no such Twilio Messaging Service"),
-        "21703": _settings("the Twilio Messaging Service has no sender"),
-        "21704": _settings("the Twilio Messaging Service has no sender"),
-        "21609": _settings("Twilio can't use the address in status_callback"),
+        "21212": settings(_SENDER),
+        "21603": settings("no sender is set"),
+        "21606": settings(_SENDER),
+        "21659": settings(_SENDER),
+        "21660": settings(_SENDER),
+        "21661": settings(_SENDER),
+        "21701": settings("there is no such Twilio Messaging Service"),
+        "21703": settings("the Twilio Messaging Service has no sender"),
+        "21704": settings("the Twilio Messaging Service has no sender"),
+        "21609": settings("Twilio can't use the address in status_callback"),
         # The settings again, but only for some numbers: another gateway may reach them, and this one others.
-        "21408": Verdict(
-            Transient, "the Twilio account may not send to that country", settings_fault=True, of_message=True
-        ),
-        "21608": Verdict(
-            Transient, "a Twilio trial account sends to verified numbers only", settings_fault=True, of_message=True
-        ),
+        "21408": settings("the Twilio account may not send to that country", of_message=True),
+        "21608": settings("a Twilio trial account sends to verified numbers only", of_message=True),
         # This number. E.164 reaches Twilio, so what it can't read exists nowhere; a fixed line gets no SMS.
         "21211": _NOBODY,
         "21614": Verdict(Permanent, "the number is not a mobile telephone's", address_dead=True),
         "21635": Verdict(Permanent, "the number is a fixed line's", address_dead=True),
         "30005": _NOBODY,
-        "30006": Verdict(Permanent, "the number is a fixed line's", address_dead=True),
         # The number lives: its owner wants nothing of this sender, or this sender can't reach it.
+        "30006": Verdict(Permanent, "the number is a fixed line's, or this sender can't reach its operator"),
         "21610": Verdict(Permanent, "the person has sent STOP to this sender"),
         "21612": Verdict(Permanent, "Twilio can't reach this number from this sender"),
         "30003": Verdict(Permanent, "the telephone can't be reached"),

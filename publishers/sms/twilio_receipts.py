@@ -81,22 +81,17 @@ def read(form: Mapping[str, str], key: str | None) -> SmsReceipt | SmsInbound:
     if not status:
         raise BadWebhook("MessageStatus: is missing")
     code = form.get("ErrorCode") or None
+    verdict = CODES.get(code) if code else None
     return SmsReceipt(
         id=sid,
         client_reference=key or None,
         status=STATUSES.get(status, status),
         error=code,
-        reason=_reason(code, form.get("ErrorMessage")),
+        reason=_ALSO.get(code or "") or (verdict.reason if verdict else None) or form.get("ErrorMessage") or None,
+        address_dead=verdict is not None and verdict.address_dead,
     )
 
 
 def arrival(form: Mapping[str, str]) -> str:
     """What tells a repeat of a form from another one."""
     return ":".join(form.get(name, "") for name in ("MessageSid", "MessageStatus", "ErrorCode"))
-
-
-def _reason(code: str | None, said: str | None) -> str | None:
-    if code is None:
-        return None
-    verdict = CODES.get(code)
-    return _ALSO.get(code) or (verdict.reason if verdict else None) or said or None

@@ -1,9 +1,9 @@
 """Mail over SMTP (RFC 5321): many messages over few connections, shared out among several relays.
 
-The files: smtp_options (settings), smtp_replies and smtp_throttles (the server's codes → our errors, and who asks
-for less), smtp_connections (opening and keeping them), smtp_routes (relays: whose turn, who is set aside),
-smtp_allowance (how many at a time), smtp_domains (what each domain of recipients takes), smtp_letter (a mail in
-the bytes of the protocol), smtp_pipeline (the transaction), smtp_batch (one send), dkim, and this one, the channel.
+The files: options (settings), replies and throttles (the server's codes → our errors, and who asks for less),
+connections (opening and keeping them), routes (relays: whose turn, who is set aside), allowance (how many at a time),
+domains (what each domain of recipients takes), letter (a mail in the bytes of the protocol), pipeline (the
+transaction), batch (one send), dkim, and this one, the channel.
 """
 
 import asyncio
@@ -229,11 +229,11 @@ async def _check(route: Route) -> Finding:
     except (Untried, SmtpSettingsError) as error:
         failure = error
     else:
-        return Finding(where, True, "the server takes us; nothing was sent")
+        return Finding(where, ok=True, says="the server takes us; nothing was sent")
     mend = "Check that it runs, its address, and what stands between (firewall)."
     if isinstance(failure, SmtpSettingsError):
         mend = f"Check {_blamed(failure.code)} of this relay in [channels.email.relays.{route.name}]."
-    return Finding(where, False, failure.reason, mend)
+    return Finding(where, ok=False, says=failure.reason, mend=mend)
 
 
 def _blamed(code: str | None) -> str:

@@ -6,16 +6,16 @@ import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from publishers.settings import Options
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
 
 
-class Relay(BaseModel):
+class Relay(Options):
     """A mail server that takes our mail: a relay or a submission server."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(min_length=1, pattern=r"^\S+$")
     port: int = Field(default=587, ge=1, le=65535)
@@ -45,10 +45,8 @@ class Relay(BaseModel):
         return self
 
 
-class DomainLimit(BaseModel):
+class DomainLimit(Options):
     """What this process sends at most to one domain of recipients, over all relays."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     connections: int | None = Field(default=None, ge=1, le=200)
     """Mails on their way to a relay at a time."""
@@ -56,10 +54,8 @@ class DomainLimit(BaseModel):
     """Mails a minute, at most ten seconds' worth of them together."""
 
 
-class DkimKey(BaseModel):
+class DkimKey(Options):
     """A key that signs mails whose From is of ``domain`` (RFC 6376); checked when the settings are read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     domain: str
     selector: str = Field(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
@@ -82,10 +78,8 @@ class DkimKey(BaseModel):
         return self
 
 
-class SmtpOptions(BaseModel):
+class SmtpOptions(Options):
     """Settings of the channel. ``relays``, ``dkim`` by names of one's own, ``domains`` by domain ("gmail.com")."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     relays: dict[str, Relay] = Field(min_length=1)
     domains: dict[str, DomainLimit] = Field(default_factory=dict)

@@ -35,7 +35,7 @@ Take = Callable[[], Letter | None]
 Settle = Callable[[Mail, Outcome], None]
 """Told once for each letter taken, except for those left in ``Conversation.unsent``."""
 Judge = Callable[[Mail, int, str, Step], PublishError | SmtpSettingsError]
-"""The error that a 4xx or 5xx means for the mail it answers: see ``smtp_replies.refusal``."""
+"""The error that a 4xx or 5xx means for the mail it answers: see ``replies.refusal``."""
 
 
 def stuffed(content: bytes) -> bytes:

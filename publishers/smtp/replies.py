@@ -80,7 +80,8 @@ ENHANCED: dict[str, Meaning] = {
     "1.10": Meaning("the domain says that it takes no mail (null MX)", address_dead=True),
     # X.2: mailbox
     "2.0": Meaning("something is wrong with the mailbox"),
-    "2.1": Meaning("the mailbox is closed", address_dead=True),
+    # said for good of suspended mailboxes too, and hub.bounces believes the words only: the code alone kills nobody
+    "2.1": Meaning("the mailbox is closed"),
     "2.2": Meaning("the mailbox is full"),
     "2.3": Meaning("the mail is larger than the mailbox allows"),
     "2.4": Meaning("the mailing list behind the address can't be resolved"),

@@ -52,9 +52,8 @@ class Upload(Exchange):
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Listens to httpcore."""
-        if event.endswith("send_request_headers.started"):
-            self.begun = True
-        if event.endswith("send_request_body.complete"):
+        await Exchange.trace(self, event, info)
+        if self.begun and event.endswith("send_request_body.complete"):
             self.whole = True
 
     def lost(self, why: str) -> PublishError:

@@ -8,12 +8,13 @@ without them: as a second message they could fail alone, be unclear alone, and s
 back. The receipt then has the code "without_pictures".
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator
 
 from publishers.base import (
     Finding,
@@ -22,16 +23,16 @@ from publishers.base import (
     PostForm,
     PublishError,
     Receipt,
-    Transient,
     Unclear,
     Unknown,
     Untried,
 )
-from publishers.pictured import pictured
+from publishers.pictures import pictured
 from publishers.rest import Rest
+from publishers.settings import Options, named
 from publishers.telegram.bot import Bot
 from publishers.telegram.reference import Chat, Reference
-from publishers.telegram.utf16 import units
+from publishers.utf16 import units
 from schemas.messages import Picture, Post
 
 log = structlog.get_logger(__name__)
@@ -43,10 +44,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9:_-]+")
 _FORM = PostForm(characters=4096, count=units, threads=True, pictures=10, picture_octets=10_000_000)
 
 
-class Account(BaseModel):
+class Account(Options):
     """A bot's token, as @BotFather gives it, and the chat: "@channel", or its number ("-100…")."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     token: SecretStr
     chat: str = Field(pattern=r"^(@[A-Za-z][A-Za-z0-9_]{3,31}|-?[0-9]{1,20})$")
@@ -59,11 +58,9 @@ class Account(BaseModel):
         return value
 
 
-class TelegramOptions(BaseModel):
+class TelegramOptions(Options):
     """Settings of the channel. ``accounts`` by the name that authorities use; ``timeout`` in seconds, of a whole
     exchange, below the hub's deadline of 5 s. ``web`` is where readers find messages of public channels."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     accounts: dict[str, Account] = Field(min_length=1)
     url: HttpUrl = HttpUrl("https://api.telegram.org")
@@ -193,7 +190,7 @@ class Telegram:
 
     async def check(self) -> Sequence[Finding]:
         """Whether each token is a bot's, its chat is there, and the bot may post in it."""
-        return [await _check(bot) for bot in self._bots.values()]
+        return await asyncio.gather(*map(_checked, self._bots.values()))
 
     async def aclose(self) -> None:
         """Close the connections; a message under way ends Unknown, a later one Untried."""
@@ -201,12 +198,7 @@ class Telegram:
             await bot.aclose()
 
     def _bot(self, account: str) -> Bot:
-        bot = self._bots.get(account)
-        if bot is None:
-            # Waits like a revoked token: naming the account in the settings mends it
-            log.error("telegram.settings_fault", account=account, message="no such account in the settings")
-            raise Transient(f"no account {account!r} in the settings", code="no_account")
-        return bot
+        return named(self.channel, self._bots, account)
 
     async def _change(
         self, bot: Bot, method: str, parameters: dict[str, Any], files: dict[str, tuple[str, bytes, str]] | None = None
@@ -245,20 +237,21 @@ def _media(index: int, caption: str) -> dict[str, str]:
     return {"type": "photo", "media": f"attach://{_name(index)}"} | ({"caption": caption} if caption else {})
 
 
-async def _check(bot: Bot) -> Finding:
+async def _checked(bot: Bot) -> Finding:
     try:
         me = _Me.model_validate(await bot.call("getMe", {}))
         chat = _Titled.model_validate(await bot.call("getChat", {"chat_id": bot.chat}))
         asked = {"chat_id": bot.chat, "user_id": me.id}
         member = _Member.model_validate(await bot.call("getChatMember", asked))
     except (Untried, Unknown) as error:
-        return Finding(bot.name, False, error.reason, "see whether Telegram can be reached from here")
+        mend = "Check whether this machine may reach Telegram."
+        return Finding(bot.name, ok=False, says=error.reason, mend=mend)
     except PublishError as error:
-        return Finding(bot.name, False, error.reason, "mend the account's token or chat in the settings")
+        return Finding(bot.name, ok=False, says=error.reason, mend="Mend the account's token or chat in the settings.")
     except ValidationError:
-        return Finding(bot.name, False, "the answer can't be read", "see whether url is the Bot API's")
+        return Finding(bot.name, ok=False, says="Telegram's answer can't be read", mend="Check url.")
     who = f"@{me.username} in {chat.title or bot.chat}"
     if member.status in ("left", "kicked") or (chat.type == "channel" and not member.can_post_messages):
-        mend = "make the bot an administrator of the channel, with the right to post messages"
-        return Finding(bot.name, False, f"{who} may not post ({member.status})", mend)
-    return Finding(bot.name, True, who)
+        mend = "Make the bot an administrator of the channel, with the right to post messages."
+        return Finding(bot.name, ok=False, says=f"{who} may not post ({member.status})", mend=mend)
+    return Finding(bot.name, ok=True, says=who)

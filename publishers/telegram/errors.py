@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from publishers.base import Permanent, PublishError, Transient
 from publishers.http_errors import by_status
+from publishers.verdicts import error_of
 
 log = structlog.get_logger(__name__)
 
@@ -144,6 +145,4 @@ def refusal(response: httpx.Response, account: str) -> PublishError:
         reason = f"{known.reason}: write {moved} as the account's chat ({error.description})"
     if known.settings_fault:
         log.error("telegram.settings_fault", account=account, code=known.code, message=reason)
-    if issubclass(known.error, Transient):
-        return known.error(reason, code=known.code, retry_after=pause)
-    return known.error(reason, code=known.code)
+    return error_of(known.error, reason, known.code, pause)

@@ -16,14 +16,15 @@ from typing import Any
 
 import httpx
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import Field, HttpUrl, field_validator, model_validator
 
 from publishers.base import Finding, Limits, Permanent, PublishError, Receipt, Transient, Unclear, Untried
 from publishers.http_errors import by_status, is_settings_fault, retry_after
 from publishers.http_exchange import Exchange, Wire
+from publishers.settings import Options, WebhookSecret, each, named
 from publishers.webhook.ssrf import Forbidden, Guard, Resolve, system
 from schemas.messages import Call
-from schemas.webhooks import secret_key, sign
+from schemas.webhooks import sign
 
 log = structlog.get_logger(__name__)
 
@@ -31,31 +32,19 @@ _ANSWER_OCTETS = 16_384
 """What is read of an answer: enough to use the connection again, and no more than a hostile one deserves."""
 
 
-class Endpoint(BaseModel):
-    """One receiver. ``secret`` is "whsec_…"; while it is being replaced, the new and the old one joined by a space.
+class Endpoint(Options):
+    """One receiver.
 
     ``networks``: private networks where it may be ("10.1.0.0/16"; several in a list, or, as in a variable, separated
     by spaces). ``allow_plain``: http instead of https. ``ca_file``: what its certificate is issued by (PEM), where
     that is nobody whom everybody trusts.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
     url: HttpUrl
-    secret: SecretStr
+    secret: WebhookSecret
     networks: tuple[IPv4Network | IPv6Network, ...] | None = None
     allow_plain: bool = False
     ca_file: Path | None = None
-
-    @field_validator("secret")
-    @classmethod
-    def _readable(cls, value: SecretStr) -> SecretStr:
-        secrets = value.get_secret_value().split()
-        if not secrets:
-            raise ValueError("the secret is empty")
-        for secret in secrets:
-            secret_key(secret)
-        return value
 
     @field_validator("networks", mode="before")
     @classmethod
@@ -87,16 +76,9 @@ class Endpoint(BaseModel):
             raise ValueError("an address with http: everybody on the way could read it; use https, or set allow_plain")
         return self
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Every secret that a call is signed with at present."""
-        return tuple(self.secret.get_secret_value().split())
 
-
-class WebhookOptions(BaseModel):
+class WebhookOptions(Options):
     """Settings of the channel. ``accounts``: receivers by the name that authorities use; ``timeout`` in seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     accounts: dict[str, Endpoint] = Field(min_length=1)
     timeout: float = Field(default=4.0, gt=0, le=60)
@@ -132,7 +114,7 @@ class _Way:
         self.url = url
         self.host = url.raw_host.decode()
         self.port = url.port or (443 if url.scheme == "https" else 80)
-        self.secrets = endpoint.secrets
+        self.secrets = each(endpoint.secret)
         self.guard = Guard(endpoint.networks or (), resolve)
         ca_file = endpoint.ca_file
         self.trust = ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
@@ -181,9 +163,7 @@ class Webhook:
 
     async def publish(self, message: Call) -> Receipt:
         """Tell it; the receipt's reference is the webhook's id. See ``Publisher.publish``."""
-        way = self._ways.get(message.account)
-        if way is None:
-            raise self._fault(message.account, "no_account", f"no account {message.account!r} in the settings")
+        way = named(self.channel, self._ways, message.account)
         exchange = Exchange()
         headers = sign(message.key, datetime.now(UTC), message.body, way.secrets)
         try:

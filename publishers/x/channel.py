@@ -1,4 +1,4 @@
-"""X: posts on the authority's own accounts (docs.x.com, API v2), by tweepy's AsyncClient (see x_client).
+"""X: posts on the authority's own accounts (docs.x.com, API v2), by tweepy's AsyncClient (see client.py).
 
 X knows no idempotency key. What keeps a post from being made twice is its own refusal of a text that the account
 has said lately: a 403 "duplicate content" is read as "it is there", and the post looked for in the account's
@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, model_validator
 
 from publishers.base import (
     Finding,
@@ -28,6 +28,7 @@ from publishers.base import (
     Unknown,
 )
 from publishers.http_errors import until
+from publishers.settings import Options, named
 from publishers.x.budget import Spent, free_again, month_of, period_ends
 from publishers.x.client import Client, Keys, Reply, lasting
 from publishers.x.errors import cannot_read, is_fresh, refusal
@@ -47,14 +48,12 @@ _FOR_PICTURES = 0.75  # of an exchange's time; the rest is the post's
 _SETTLES = 5.0  # seconds until all of X knows a post that was just made
 
 
-class Account(BaseModel):
+class Account(Options):
     """One account: the application's key and secret, and the account's token and secret (OAuth 1.0a).
 
     Or ``token``, an OAuth 2.0 user token with tweet.read, tweet.write, users.read and media.write, which X lets
     expire after two hours: somebody else must renew it. ``posts_per_month``: no more than that, by whomever.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     consumer_key: SecretStr | None = Field(default=None, min_length=1)
     consumer_secret: SecretStr | None = Field(default=None, min_length=1)
@@ -83,15 +82,13 @@ class Account(BaseModel):
 _FOUR = ("consumer_key", "consumer_secret", "access_token", "access_token_secret")
 
 
-class XOptions(BaseModel):
+class XOptions(Options):
     """Settings of the channel. ``accounts`` by the name that authorities use; ``timeout`` in seconds, of a post
     with its pictures.
 
     ``links``: put addresses into posts, for which X asks about thirteen times the price. ``url`` is X's interface,
     ``site`` where readers see posts; both are others only for a sandbox.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     accounts: dict[str, Account] = Field(min_length=1)
     url: HttpUrl = HttpUrl("https://api.x.com")
@@ -227,14 +224,7 @@ class X:
             await client.aclose()
 
     def _client(self, account: str) -> Client:
-        client = self._clients.get(account)
-        if client is None:
-            # Waits like a revoked token: naming the account in the settings mends it
-            log.error(
-                "x.settings_fault", account=account, status=None, code="no_account", message="not in the settings"
-            )
-            raise Transient(f"no account {account!r} in the settings", code="no_account")
-        return client
+        return named(self.channel, self._clients, account)
 
     def _clock(self) -> Callable[[], float]:
         """How many seconds are left of an exchange that begins now; a little, at the end."""
@@ -359,7 +349,7 @@ class X:
         except PublishError as error:
             return Finding(account, ok=False, says=error.reason, mend=_MEND)
         except ValidationError:
-            return Finding(account, ok=False, says="X's answer can't be read", mend="Check url in the settings.")
+            return Finding(account, ok=False, says="X's answer can't be read", mend="Check url.")
         if reply.headers.get("x-access-level") == "read":
             says = f"@{me.username}, but the application may only read"
             return Finding(account, ok=False, says=says, mend=_MEND_RIGHTS)

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from functools import partial
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from publishers.base import Permanent, PublishError, Transient, Unknown
 from publishers.http_errors import by_status, is_settings_fault, until
@@ -170,8 +170,6 @@ _SNOWFLAKE_EPOCH = 1_288_834_974_657
 
 
 class _Said(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     code: int | None = None
     message: str = ""
     detail: str = ""
@@ -180,8 +178,6 @@ class _Said(BaseModel):
 
 class Problem(BaseModel):
     """An error's body, in any of the dialects; empty when it is none."""
-
-    model_config = ConfigDict(extra="ignore")
 
     type: str = ""
     title: str = ""
@@ -229,12 +225,13 @@ def refusal(reply: Reply, account: str, now: datetime) -> PublishError:
     entry = recognise(reply.status, problem)
     said = problem.words or f"X answered {reply.status}"
     if entry is None:
-        log.error("x.new_error_code", account=account, status=reply.status, message=said)
+        code = str(reply.status)
+        log.error("x.new_error_code", account=account, code=code, message=said)
         if is_settings_fault(reply.status):
-            log.error("x.settings_fault", account=account, status=reply.status, code=None, message=said)
-        return by_status(reply.status, said, code=str(reply.status), retry_after=pause(reply.headers, now))
+            log.error("x.settings_fault", account=account, code=code, message=said)
+        return by_status(reply.status, said, code=code, retry_after=pause(reply.headers, now))
     if entry.means is Means.SETTINGS:
-        log.error("x.settings_fault", account=account, status=reply.status, code=entry.code, message=said)
+        log.error("x.settings_fault", account=account, code=entry.code, message=said)
     return _error(entry, f"{entry.why} ({said})", reply, problem, now)
 
 

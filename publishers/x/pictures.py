@@ -6,14 +6,16 @@ goes wrong here is Transient, and what this process has uploaded serves the next
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
-from publishers.base import PublishError, Transient, Unknown
+from publishers.base import Transient, Unknown
+from publishers.http_errors import harmless
+from publishers.latest import Latest
+from publishers.pictures import fitted
 from publishers.x.client import Client, Reply, lasting
 from publishers.x.errors import refusal
 from schemas.messages import Picture
@@ -37,7 +39,7 @@ class Pictures:
     """Uploads of all accounts; only an account's own can be in its posts."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, bytes, str], tuple[str, datetime]] = OrderedDict()
+        self._known: Latest[tuple[str, bytes, str], tuple[str, datetime]] = Latest(_REMEMBERED)
 
     async def ready(
         self, client: Client, account: str, pictures: Sequence[Picture], left: Callable[[], float]
@@ -55,7 +57,7 @@ class Pictures:
 
     async def _uploaded(self, client: Client, account: str, picture: Picture, left: Callable[[], float]) -> str:
         now = datetime.now(UTC)
-        alt = fitted(picture.alt)
+        alt = fitted(picture.alt, ALT_CHARACTERS)
         key = (account, hashlib.sha256(picture.content).digest(), alt)
         known = self._known.get(key)
         if known is not None and known[1] > now:
@@ -73,14 +75,7 @@ class Pictures:
             described = {"id": made.id, "metadata": {"alt_text": {"text": alt}}}
             await _asked(client, account, "/2/media/metadata", left, json=described)
         self._known[key] = (made.id, now + timedelta(seconds=made.expires_after_secs) - _MARGIN)
-        while len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
         return made.id
-
-
-def fitted(alt: str) -> str:
-    """The description, cut to what X takes."""
-    return alt if len(alt) <= ALT_CHARACTERS else alt[: ALT_CHARACTERS - 1] + "…"
 
 
 async def _asked(
@@ -98,10 +93,5 @@ async def _asked(
     except Unknown as error:
         raise Transient(f"a picture was not uploaded: {error.reason}") from error
     if not reply.is_success:
-        raise _harmless(refusal(reply, account, datetime.now(UTC)))
+        raise harmless(refusal(reply, account, datetime.now(UTC)))
     return reply
-
-
-def _harmless(error: PublishError) -> PublishError:
-    """As it is, but for a failure that may have kept the picture: nothing is published by that."""
-    return Transient(error.reason, code=error.code) if isinstance(error, Unknown) else error

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from publishers.base import Publisher
+from tests.contract.fault_server import FaultServer, Reply, fault_server
 
-pytest.register_assert_rewrite("tests.contract.suite")
+pytest.register_assert_rewrite("tests.contract.suite", "tests.contract.gateways")
 
 _SECONDS_TO_START = 30.0
 
@@ -59,6 +60,13 @@ def running_sandbox(home: Path, *arguments: str) -> Iterator[Sandbox]:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     with running_sandbox(tmp_path_factory.mktemp("sandbox")) as running:
         yield running
+
+
+@pytest.fixture
+async def faults() -> AsyncIterator[FaultServer]:
+    """A server that misbehaves as it is told, and answers 500 until it has an application."""
+    async with fault_server(lambda _: Reply(500)) as server:
+        yield server
 
 
 @pytest.fixture

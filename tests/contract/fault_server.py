@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.contract.suite import AT_MOST, Trouble
+from tests.contract.peer import AT_MOST, Trouble
 
 
 @dataclass(frozen=True)

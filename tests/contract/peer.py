@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from publishers.base import Deletes, Edits, Publisher, PublishError
+from publishers.base import Deletes, Edits, Outcome, Publisher, PublishError
 from schemas.messages import Post
 
 PATIENCE = 0.4
@@ -84,11 +84,23 @@ _SANDBOX_KINDS = {
 }
 
 
-async def sandbox_will(url: str, provider: str, trouble: Trouble) -> None:
-    """Have the next message to a provider of the sandbox meet this."""
-    asked = {"provider": provider, "kind": _SANDBOX_KINDS[trouble], "count": 1, "retry_after": 7}
+async def sandbox_will(url: str, provider: str, trouble: Trouble, count: int = 1) -> None:
+    """Have the next messages to a provider of the sandbox meet this."""
+    asked = {"provider": provider, "kind": _SANDBOX_KINDS[trouble], "count": count, "retry_after": 7}
     async with httpx.AsyncClient(base_url=url) as client:
         (await client.post("/sandbox/faults", json=asked)).raise_for_status()
+
+
+class Reports(dict[str, Outcome]):
+    """What ``publish_many`` tells: key → outcome. Refuses to be told twice."""
+
+    def __call__(self, key: str, told: Outcome) -> None:
+        assert key not in self, f"{key} reported as {self[key]!r} and as {told!r}"
+        self[key] = told
+
+    def types(self) -> list[type]:
+        """What became of each, in the order told."""
+        return [type(told) for told in self.values()]
 
 
 async def outcome(publisher: Publisher[Any], message: Any) -> PublishError:

@@ -31,6 +31,7 @@ from publishers.base import (
 from schemas.messages import Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, fault_server
+from tests.contract.peers import post
 from tests.contract.suite import AT_MOST, PATIENCE, Trouble, outcome
 
 pytestmark = pytest.mark.contract
@@ -39,11 +40,6 @@ pytestmark = pytest.mark.contract
 def opened(url: str, *, title: bool = False, timeout: float = AT_MOST) -> AppriseUrls:
     options = {"accounts": {"valmerande": {"url": url, "title": title}}, "timeout": timeout}
     return AppriseUrls(AppriseOptions.model_validate(options))
-
-
-def post(text: str | None = None) -> Post:
-    name = uuid.uuid4().hex
-    return Post(f"order-{name}.1", "valmerande", text or f"Rue des Tisserands barrée ({name})", "fr")
 
 
 def json_url(base: str, user: str = "tambour") -> str:

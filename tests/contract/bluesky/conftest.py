@@ -1,12 +1,11 @@
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.contract.bluesky import pds as server
 from tests.contract.bluesky.peers import OverFaults, OverPds, OverSandbox
 from tests.contract.conftest import Sandbox
-from tests.contract.fault_server import Reply, fault_server
+from tests.contract.fault_server import FaultServer
 
 
 @pytest.fixture(scope="session")
@@ -16,9 +15,14 @@ def pds() -> server.Pds:
 
 
 @pytest.fixture
-async def over_faults() -> AsyncIterator[OverFaults]:
-    async with fault_server(lambda _: Reply(500)) as faults:
-        yield OverFaults(faults)
+def over_faults(faults: FaultServer) -> OverFaults:
+    return OverFaults(faults)
+
+
+@pytest.fixture
+def peer(over_faults: OverFaults) -> OverFaults:
+    """Over which tests run that ask for none by name."""
+    return over_faults
 
 
 @pytest.fixture
@@ -27,6 +31,5 @@ def over_sandbox(sandbox: Sandbox) -> OverSandbox:
 
 
 @pytest.fixture
-async def over_pds(pds: server.Pds) -> AsyncIterator[OverPds]:
-    async with fault_server(lambda _: Reply(500)) as faults:
-        yield OverPds(faults, pds)
+def over_pds(pds: server.Pds, faults: FaultServer) -> OverPds:
+    return OverPds(faults, pds)

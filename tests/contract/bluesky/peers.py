@@ -5,7 +5,6 @@ import hashlib
 import json
 import uuid
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -16,18 +15,12 @@ from schemas.messages import Picture, Post
 from tests.contract.bluesky.pds import Pds
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request
+from tests.contract.peers import PeerInSandbox, PeerOnFaultServer, post
 from tests.contract.suite import AT_MOST, Peer, Trouble
 
 POSTS = "app.bsky.feed.post"
 LEAST = 1.5
 """Seconds to leave the real server: it takes a third of one for every log-in, so that passwords can't be timed."""
-
-
-def post(text: str | None = None) -> Post:
-    """A post of its own key, text and moment."""
-    name = uuid.uuid4().hex
-    text = text or f"Rue des Tisserands barrée ({name})"
-    return Post(f"order-{name}.1", "valmerande", text, "fr", datetime.now(UTC))
 
 
 def is_write(request: Request) -> bool:
@@ -118,7 +111,7 @@ class Model:
         return {"uri": f"at://did:plc:valmerande/{POSTS}/{key}", "cid": cid}
 
 
-REPLIES: dict[Trouble, Reply] = {
+REPLIES: dict[Trouble, Reply | bytes] = {
     Trouble.REFUSE: Reply(400, {"error": "InvalidRequest", "message": "Invalid record"}),
     Trouble.THROTTLE: Reply(
         429, {"error": "RateLimitExceeded", "message": "Rate Limit Exceeded"}, {"Retry-After": "7"}
@@ -127,16 +120,15 @@ REPLIES: dict[Trouble, Reply] = {
 }
 
 
-class OverFaults(BlueskyPeer):
+class OverFaults(PeerOnFaultServer, BlueskyPeer):
+    replies = REPLIES
+
     def __init__(self, server: FaultServer) -> None:
         super().__init__(server.url, "valmerande.example", "abcd-efgh-ijkl-mnop")
         self.server = server
         self.model = Model()
         server.application = self.model
         server.meets = is_write
-
-    async def will(self, trouble: Trouble) -> None:
-        self.server.next.append(REPLIES.get(trouble, trouble))
 
     async def taken(self, message: Any) -> int:
         return [record["text"] for record in self.model.records.values()].count(message.text)
@@ -145,46 +137,26 @@ class OverFaults(BlueskyPeer):
         record = self.model.records.get(Reference.parse(reference).key)
         return record["text"] if record else None
 
-    async def reached(self, count: int = 1) -> None:
-        await self.server.reached(count)
-
-    async def hung_up(self) -> None:
-        await self.server.until(lambda: self.server.closed > 0)
-
     def asked(self, method: str) -> int:
         """How many times a method has been called."""
         return sum(request.path.endswith(method) for request in self.server.requests)
 
 
-class OverSandbox(BlueskyPeer):
+class OverSandbox(PeerInSandbox, BlueskyPeer):
+    provider = "bluesky"
+
     def __init__(self, sandbox: Sandbox, handle: str) -> None:
         super().__init__(f"{sandbox.http}/bluesky", handle, "abcd-efgh-ijkl-mnop")
         self.sandbox = sandbox
-
-    async def will(self, trouble: Trouble) -> None:
-        kind = {
-            Trouble.REFUSE: "refuse",
-            Trouble.THROTTLE: "throttle",
-            Trouble.UNAVAILABLE: "error",
-            Trouble.HANG: "hang",
-            Trouble.TAKE_AND_CUT: "drop",
-        }[trouble]
-        asked = {"provider": "bluesky", "kind": kind, "count": 1, "retry_after": 7}
-        async with httpx.AsyncClient() as client:
-            (await client.post(f"{self.sandbox.http}/sandbox/faults", json=asked)).raise_for_status()
-
-    async def taken(self, message: Any) -> int:
-        return sum(
-            line.get("text") == message.text and line["outcome"] in ("accepted", "dropped")
-            for line in self.sandbox.journal("bluesky")
-        )
 
     async def shown(self, reference: str) -> str | None:
         return shown(self.url, reference)
 
 
-class OverPds(BlueskyPeer):
+class OverPds(PeerOnFaultServer, BlueskyPeer):
     """The real PDS. ``server`` stands before it, and can lose what it says."""
+
+    replies = REPLIES
 
     def __init__(self, server: FaultServer, pds: Pds) -> None:
         self.pds = pds.url
@@ -222,19 +194,13 @@ class OverPds(BlueskyPeer):
         if trouble is Trouble.REFUSE:
             self.spoils.append("text")
         else:
-            self.server.next.append(REPLIES.get(trouble, trouble))
+            await super().will(trouble)
 
     async def taken(self, message: Any) -> int:
         return [record["value"]["text"] for record in self.records()].count(message.text)
 
     async def shown(self, reference: str) -> str | None:
         return shown(self.pds, reference)
-
-    async def reached(self, count: int = 1) -> None:
-        await self.server.reached(count)
-
-    async def hung_up(self) -> None:
-        await self.server.until(lambda: self.server.closed > 0)
 
     def get(self, method: str, **params: Any) -> httpx.Response:
         """A query to the PDS itself."""

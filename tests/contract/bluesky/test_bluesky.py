@@ -3,16 +3,14 @@ import pytest
 from publishers.base import Checks, Deletes, Edits, Publishes
 from publishers.bluesky.channel import Bluesky
 from tests.contract.bluesky.pds import PATIENCE
-from tests.contract.bluesky.peers import OverFaults, OverPds, OverSandbox
+from tests.contract.bluesky.peers import OverPds, OverSandbox
 from tests.contract.suite import ContractOfBrokenReplies, ContractOfCutDeletes, ContractOfCuts
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(PATIENCE)]
 
 
 class TestOverFaultServer(ContractOfBrokenReplies, ContractOfCutDeletes):
-    @pytest.fixture
-    def peer(self, over_faults: OverFaults) -> OverFaults:
-        return over_faults
+    """Whatever a server can do wrong."""
 
 
 class TestOverSandbox(ContractOfCuts, ContractOfCutDeletes):
@@ -27,11 +25,6 @@ class TestOverPds(ContractOfBrokenReplies, ContractOfCutDeletes):
     @pytest.fixture
     def peer(self, over_pds: OverPds) -> OverPds:
         return over_pds
-
-
-@pytest.fixture
-def peer(over_faults: OverFaults) -> OverFaults:
-    return over_faults
 
 
 def test_post_is_corrected_by_a_reply_or_by_another_because_bluesky_shows_the_first_text(publisher: Bluesky) -> None:

@@ -59,11 +59,6 @@ LATER = ("RateLimitExceeded", "NotEnoughResources", "BlobNotFound")
 LOUD = [name for name, (_, expected) in WRITES.items() if expected is Transient and name not in LATER]
 
 
-@pytest.fixture
-def peer(over_faults: OverFaults) -> OverFaults:
-    return over_faults
-
-
 def said(name: str, status: int) -> Reply:
     return Reply(status, {"error": name, "message": "its own words"})
 

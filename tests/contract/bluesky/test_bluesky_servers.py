@@ -11,8 +11,9 @@ import pytest
 from publishers.bluesky.record import record_key
 from schemas.messages import Post
 from tests.contract.bluesky.pds import PATIENCE, Pds
-from tests.contract.bluesky.peers import POSTS, new_account, picture, post
+from tests.contract.bluesky.peers import POSTS, new_account, picture
 from tests.contract.conftest import Sandbox
+from tests.contract.peers import post
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(PATIENCE)]
 

@@ -17,11 +17,6 @@ from tests.contract.suite import PATIENCE, Trouble, outcome
 pytestmark = pytest.mark.contract
 
 
-@pytest.fixture
-def peer(over_faults: OverFaults) -> OverFaults:
-    return over_faults
-
-
 def meets(method: str) -> Callable[[Any], bool]:
     return lambda request: request.path.endswith(method)
 

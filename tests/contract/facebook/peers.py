@@ -2,25 +2,19 @@
 
 import itertools
 import json
-import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
-
-import httpx
+from typing import Any, ClassVar
 
 from publishers.facebook.channel import Facebook, FacebookOptions
-from schemas.messages import Picture, Post
+from schemas.messages import Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request
+from tests.contract.peers import PeerInSandbox, PeerOnFaultServer, post
 from tests.contract.suite import AT_MOST, Peer, Trouble
 
 PAGE = "96001"
 TOKEN = f"token-valmerande-{PAGE}"
-PNG = bytes.fromhex("89504e470d0a1a0a") + b"not more of a picture than its signature"
-
-
-def picture(content: bytes = PNG, alt: str = "Plan de la déviation") -> Picture:
-    return Picture(content, "image/png", alt, 800, 600)
 
 
 def error(code: int, subcode: int | None = None, message: str = "its own words", **more: Any) -> dict[str, Any]:
@@ -51,45 +45,32 @@ class FacebookPeer(Peer):
         return Facebook(options.model_copy(update={"url": url or self.url}))
 
     def message(self, text: str | None = None) -> Post:
-        name = uuid.uuid4().hex
-        text = text or f"Rue des Tisserands barrée ({name})"
-        return Post(f"order-{name}.1", "valmerande", text, "fr", at=datetime.now(UTC))
+        return post(text)
 
 
-class OverSandbox(FacebookPeer):
+class OverSandbox(PeerInSandbox, FacebookPeer):
+    provider = "facebook"
+
     def __init__(self, sandbox: Sandbox) -> None:
         self.url = f"{sandbox.http}/facebook"
         self.web = f"{sandbox.http}/wall/facebook"
         self.sandbox = sandbox
 
-    async def will(self, trouble: Trouble) -> None:
-        kind = {
-            Trouble.REFUSE: "refuse",
-            Trouble.THROTTLE: "throttle",
-            Trouble.UNAVAILABLE: "error",
-            Trouble.HANG: "hang",
-            Trouble.TAKE_AND_CUT: "drop",
-        }[trouble]
-        asked = {"provider": "facebook", "kind": kind, "count": 1, "retry_after": 60}
-        async with httpx.AsyncClient(base_url=self.sandbox.http) as client:
-            (await client.post("/sandbox/faults", json=asked)).raise_for_status()
-
-    async def taken(self, message: Any) -> int:
-        return sum(
-            (line["kind"], line.get("text")) == ("create", message.text) and line["outcome"] in ("accepted", "dropped")
-            for line in self.sandbox.journal("facebook")
-        )
-
     async def shown(self, reference: str) -> str | None:
-        identity = reference.partition("#")[0]
-        latest = [line for line in self.sandbox.journal("facebook") if line.get("id") == identity][-1]
+        latest = self.latest(reference.partition("#")[0])
         return None if latest["kind"] == "delete" else str(latest["text"])
 
 
-class OverFaults(FacebookPeer):
+class OverFaults(PeerOnFaultServer, FacebookPeer):
     """``posts`` are those of the page, by their id; ``pictures`` what was uploaded."""
 
     web = "https://www.facebook.com"
+
+    replies: ClassVar[Mapping[Trouble, Reply | bytes]] = {
+        Trouble.REFUSE: Reply(400, error(100)),
+        Trouble.THROTTLE: Reply(403, error(80001), USED_UP),
+        Trouble.UNAVAILABLE: Reply(503, error(2, is_transient=True)),
+    }
 
     def __init__(self, server: FaultServer) -> None:
         self.url = server.url
@@ -138,23 +119,9 @@ class OverFaults(FacebookPeer):
         self.ever.append(text)
         return Reply(200, {"id": identity})
 
-    async def will(self, trouble: Trouble) -> None:
-        replies: dict[Trouble, Reply] = {
-            Trouble.REFUSE: Reply(400, error(100)),
-            Trouble.THROTTLE: Reply(403, error(80001), USED_UP),
-            Trouble.UNAVAILABLE: Reply(503, error(2, is_transient=True)),
-        }
-        self.server.next.append(replies.get(trouble, trouble))
-
     async def taken(self, message: Any) -> int:
         return self.ever.count(message.text)
 
     async def shown(self, reference: str) -> str | None:
         post = self.posts.get(reference.partition("#")[0])
         return None if post is None else str(post["message"])
-
-    async def reached(self, count: int = 1) -> None:
-        await self.server.reached(count)
-
-    async def hung_up(self) -> None:
-        await self.server.until(lambda: self.server.closed > 0)

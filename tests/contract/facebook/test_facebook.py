@@ -1,4 +1,3 @@
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,8 +8,9 @@ import pytest
 from publishers.base import Permanent, Transient, Unclear, Unknown
 from publishers.facebook.channel import Facebook
 from tests.contract.conftest import Sandbox
-from tests.contract.facebook.peers import PNG, FacebookPeer, OverFaults, OverSandbox, picture
-from tests.contract.fault_server import Reply, fault_server
+from tests.contract.facebook.peers import FacebookPeer, OverFaults, OverSandbox
+from tests.contract.fault_server import FaultServer
+from tests.contract.peers import PNG, picture
 from tests.contract.suite import (
     ContractOfBrokenReplies,
     ContractOfCutDeletes,
@@ -106,9 +106,8 @@ class OfFacebook(ContractOfCuts, ContractOfCutEdits, ContractOfCutDeletes):
 
 class TestOverFaultServer(OfFacebook, ContractOfBrokenReplies):
     @pytest.fixture
-    async def peer(self) -> AsyncIterator[OverFaults]:
-        async with fault_server(lambda _: Reply(500)) as server:
-            yield OverFaults(server)
+    def peer(self, faults: FaultServer) -> OverFaults:
+        return OverFaults(faults)
 
 
 class TestOverSandbox(OfFacebook):

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +13,9 @@ from structlog.testing import capture_logs
 from publishers.base import Checks, Deletes, Edits, Finds, Permanent, PostForm, Publishes, Transient, Unknown
 from publishers.facebook.channel import Facebook, FacebookOptions
 from publishers.facebook.errors import CODES, SUBCODES
-from tests.contract.facebook.peers import PAGE, PNG, TOKEN, USED_UP, OverFaults, error, picture
-from tests.contract.fault_server import Reply, fault_server
+from tests.contract.facebook.peers import PAGE, TOKEN, USED_UP, OverFaults, error
+from tests.contract.fault_server import FaultServer, Reply
+from tests.contract.peers import PNG, picture
 from tests.contract.suite import Trouble, outcome
 
 pytestmark = pytest.mark.contract
@@ -25,9 +25,8 @@ ENOUGH = 1.0
 
 
 @pytest.fixture
-async def peer() -> AsyncIterator[OverFaults]:
-    async with fault_server(lambda _: Reply(500)) as server:
-        yield OverFaults(server)
+def peer(faults: FaultServer) -> OverFaults:
+    return OverFaults(faults)
 
 
 def test_it_is_all_that_a_network_can_be(publisher: Facebook) -> None:

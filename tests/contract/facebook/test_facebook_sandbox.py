@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.facebook.peers import PNG
+from tests.contract.peers import PNG
 from tests.contract.sandbox.process import SandboxProcess
 
 pytestmark = pytest.mark.contract

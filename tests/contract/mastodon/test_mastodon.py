@@ -1,9 +1,9 @@
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -16,6 +16,7 @@ from publishers.mastodon.server import REFUSALS
 from schemas.messages import Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request, fault_server
+from tests.contract.peers import PeerInSandbox, PeerOnFaultServer, post
 from tests.contract.suite import (
     AT_MOST,
     PATIENCE,
@@ -29,7 +30,6 @@ from tests.contract.suite import (
     Peer,
     Trouble,
     outcome,
-    sandbox_will,
 )
 
 pytestmark = pytest.mark.contract
@@ -48,12 +48,17 @@ class MastodonPeer(Peer):
         return Mastodon(MastodonOptions.model_validate({"accounts": {"mairie": account}, "timeout": timeout}))
 
     def message(self, text: str | None = None) -> Post:
-        name = uuid.uuid4().hex
-        return Post(f"order-{name}.1", "mairie", text or f"Rue des Tisserands barrée ({name})", "fr")
+        return post(text, "mairie")
 
 
-class OverFaults(MastodonPeer):
+class OverFaults(PeerOnFaultServer, MastodonPeer):
     cuts = (Trouble.TAKE_AND_CUT, Trouble.HALF_A_REPLY, Trouble.GIBBERISH)
+
+    replies: ClassVar[Mapping[Trouble, Reply | bytes]] = {
+        Trouble.REFUSE: Reply(422, {"error": "Validation failed: Text can't be blank"}),
+        Trouble.THROTTLE: Reply(429, {"error": "Too many requests"}, {"Retry-After": "7"}),
+        Trouble.UNAVAILABLE: Reply(503, b"<h1>We are moving</h1>"),
+    }
 
     def __init__(self, server: FaultServer) -> None:
         super().__init__(server.url, "token-of-mairie")
@@ -93,37 +98,19 @@ class OverFaults(MastodonPeer):
     async def shown(self, reference: str) -> str | None:
         return next((str(post["content"]) for post in self.posts.values() if post["id"] == reference), None)
 
-    async def will(self, trouble: Trouble) -> None:
-        replies: dict[Trouble, Reply] = {
-            Trouble.REFUSE: Reply(422, {"error": "Validation failed: Text can't be blank"}),
-            Trouble.THROTTLE: Reply(429, {"error": "Too many requests"}, {"Retry-After": "7"}),
-            Trouble.UNAVAILABLE: Reply(503, b"<h1>We are moving</h1>"),
-        }
-        self.server.next.append(replies.get(trouble, trouble))
-
     async def taken(self, message: Any) -> int:
         return int(message.key in self.posts)
 
-    async def reached(self, count: int = 1) -> None:
-        await self.server.reached(count)
 
-    async def hung_up(self) -> None:
-        await self.server.until(lambda: self.server.closed > 0)
+class OverSandbox(PeerInSandbox, MastodonPeer):
+    provider = "mastodon"
 
-
-class OverSandbox(MastodonPeer):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox.http, "token-mairie")
         self.sandbox = sandbox
 
-    async def will(self, trouble: Trouble) -> None:
-        await sandbox_will(self.url, "mastodon", trouble)
-
-    async def taken(self, message: Any) -> int:
-        return sum(
-            line.get("idempotency_key") == message.key and line["outcome"] in ("accepted", "dropped")
-            for line in self.sandbox.journal("mastodon")
-        )
+    def is_of(self, line: dict[str, Any], message: Any) -> bool:
+        return bool(line.get("idempotency_key") == message.key)
 
     async def shown(self, reference: str) -> str | None:
         return await _public(self.url, reference)
@@ -166,9 +153,7 @@ async def _public(url: str, reference: str) -> str | None:
 
 
 class TestOverFaultServer(ContractOfBrokenReplies, ContractOfCutEdits, ContractOfCutDeletes):
-    @pytest.fixture
-    async def peer(self, over_faults: OverFaults) -> OverFaults:
-        return over_faults
+    """Whatever a server can do wrong."""
 
 
 class TestOverSandbox(ContractOfCuts, ContractOfCutEdits, ContractOfCutDeletes):
@@ -233,14 +218,8 @@ def mock() -> Iterator[MockServer]:
 
 
 @pytest.fixture
-async def over_faults() -> AsyncIterator[OverFaults]:
-    async with fault_server(lambda _: Reply(500)) as server:
-        yield OverFaults(server)
-
-
-@pytest.fixture
-def peer(over_faults: OverFaults) -> OverFaults:
-    return over_faults
+def peer(faults: FaultServer) -> OverFaults:
+    return OverFaults(faults)
 
 
 def test_unclear_posts_are_sent_again_under_the_same_key_while_it_is_kept(publisher: Mastodon) -> None:

@@ -1,10 +1,10 @@
 """SMS by OVHcloud, over a fault server and over the sandbox, which verifies our signatures itself."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from structlog.testing import capture_logs
@@ -18,15 +18,16 @@ from schemas.messages import Text
 from tests.contract.conftest import Sandbox, running_sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request, fault_server
 from tests.contract.gateways import (
-    MISBEHAVING,
-    NEW_CODES,
     SERVICE,
+    ContractOfGateways,
+    ContractOfLookUps,
+    ContractOfSandboxNumbers,
     SmsOverFaults,
     SmsOverSandbox,
     SmsPeer,
     ovh_options,
 )
-from tests.contract.suite import AT_MOST, PATIENCE, ContractOfBrokenReplies, ContractOfCuts, Trouble, outcome
+from tests.contract.suite import AT_MOST, PATIENCE, Trouble, outcome
 
 pytestmark = pytest.mark.contract
 
@@ -44,6 +45,16 @@ class OvhPeer(SmsPeer):
 
 
 class OverFaults(OvhPeer, SmsOverFaults):
+    replies: ClassVar[Mapping[Trouble, Reply | bytes]] = {
+        Trouble.REFUSE: Reply(
+            200, {"ids": [], "invalidReceivers": ["+33639980300"], "validReceivers": [], "totalCreditsRemoved": 0}
+        ),
+        Trouble.THROTTLE: Reply(
+            429, {"class": "Client::TooManyRequests", "message": "Too many requests"}, {"Retry-After": "7"}
+        ),
+        Trouble.UNAVAILABLE: Reply(503, {"class": "Server::ServiceUnavailable", "message": "Service unavailable"}),
+    }
+
     def __init__(self, server: FaultServer) -> None:
         super().__init__(f"{server.url}/1.0")
         self.server = server
@@ -51,6 +62,9 @@ class OverFaults(OvhPeer, SmsOverFaults):
         self.waiting: dict[int, str] = {}
         server.application = self.ovh
         server.meets = lambda request: request.path != "/1.0/auth/time"
+
+    def error(self, code: str, status: int) -> Reply:
+        return _error(code, status)
 
     @property
     def jobs(self) -> list[Request]:
@@ -89,18 +103,6 @@ class OverFaults(OvhPeer, SmsOverFaults):
         content = {"ids": [len(self.tags)], "invalidReceivers": [], "validReceivers": receivers}
         return Reply(200, content | {"totalCreditsRemoved": 1})
 
-    async def will(self, trouble: Trouble) -> None:
-        replies: dict[Trouble, Reply] = {
-            Trouble.REFUSE: Reply(
-                200, {"ids": [], "invalidReceivers": ["+33639980300"], "validReceivers": [], "totalCreditsRemoved": 0}
-            ),
-            Trouble.THROTTLE: Reply(
-                429, {"class": "Client::TooManyRequests", "message": "Too many requests"}, {"Retry-After": "7"}
-            ),
-            Trouble.UNAVAILABLE: Reply(503, {"class": "Server::ServiceUnavailable", "message": "Service unavailable"}),
-        }
-        self.server.next.append(replies.get(trouble, trouble))
-
     async def taken(self, message: Any) -> int:
         return self.tags.count(message.key)
 
@@ -111,40 +113,14 @@ class OverSandbox(OvhPeer, SmsOverSandbox):
         self.sandbox = sandbox
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A sandbox of its own: numbers that misbehave once have not done so yet."""
-    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as running:
-        yield running
+class TestOverFaultServer(ContractOfGateways):
+    """Whatever a server can do wrong."""
 
 
-class TestOverFaultServer(ContractOfBrokenReplies):
-    @pytest.fixture
-    async def peer(self, over_faults: OverFaults) -> OverFaults:
-        return over_faults
-
-
-class TestOverSandbox(ContractOfCuts):
+class TestOverSandbox(ContractOfSandboxNumbers, ContractOfLookUps):
     @pytest.fixture
     def peer(self, sandbox: Sandbox) -> OverSandbox:
         return OverSandbox(sandbox)
-
-    async def test_look_up_finds_what_was_taken_without_an_answer(self, peer: OverSandbox, publisher: SmsOvh) -> None:
-        message = peer.message()
-        assert await publisher.look_up(message.key, message.recipient) is None
-        await peer.will(Trouble.TAKE_AND_CUT)
-        await outcome(publisher, message)
-        found = await publisher.look_up(message.key, message.recipient)
-        assert found is not None and found.reference
-
-    @pytest.mark.parametrize(("ending", "error"), MISBEHAVING)
-    async def test_numbers_that_misbehave_are_understood_without_a_new_code(
-        self, peer: OverSandbox, publisher: SmsOvh, ending: str, error: type[Exception]
-    ) -> None:
-        message = Text(peer.message().key, "VALMERANDE", f"+336399801{ending}", "Rue barrée")
-        with capture_logs() as logs:
-            assert type(await outcome(publisher, message)) is error
-        assert "sms.new_error_code" not in {line["event"] for line in logs}
 
     async def test_check_tells_the_credits(self, publisher: SmsOvh) -> None:
         [finding] = await publisher.check()
@@ -174,14 +150,8 @@ class TestOverSandbox(ContractOfCuts):
 
 
 @pytest.fixture
-async def over_faults() -> AsyncIterator[OverFaults]:
-    async with fault_server(lambda _: Reply(500)) as server:
-        yield OverFaults(server)
-
-
-@pytest.fixture
-def peer(over_faults: OverFaults) -> OverFaults:
-    return over_faults
+def peer(faults: FaultServer) -> OverFaults:
+    return OverFaults(faults)
 
 
 def _error(code: str, status: int = 418) -> Reply:
@@ -246,12 +216,6 @@ async def test_validity_ends_with_the_announcement(
     assert peer.jobs[0].json["validityPeriod"] == minutes
 
 
-async def test_expired_message_is_never_handed_over(peer: OverFaults, publisher: SmsOvh) -> None:
-    error = await outcome(publisher, Text("a", "V", "+33639980001", "x", datetime.now(UTC)))
-    assert type(error) is Untried and error.code == "expired"
-    assert peer.jobs == []
-
-
 async def test_clock_is_read_once_for_many_and_again_when_it_was_wrong(peer: OverFaults, publisher: SmsOvh) -> None:
     def read() -> int:
         return sum(request.path.endswith("/auth/time") for request in peer.server.requests)
@@ -291,22 +255,6 @@ async def test_refused_number_may_still_live(peer: OverFaults, publisher: SmsOvh
     error = await outcome(publisher, peer.message())
     assert isinstance(error, Permanent) and error.code == "invalidReceivers" and not error.address_dead
     assert not any(verdict.address_dead for verdict in CODES.values())
-
-
-@pytest.mark.parametrize(("status", "expected"), NEW_CODES)
-async def test_code_that_is_new_goes_by_its_status_and_is_logged(
-    peer: OverFaults, publisher: SmsOvh, status: int, expected: type
-) -> None:
-    peer.server.next.append(_error("BRAND_NEW", status))
-    with capture_logs() as logs:
-        error = await outcome(publisher, peer.message())
-    assert type(error) is expected and error.code == "BRAND_NEW"
-    assert [line["code"] for line in logs if line["event"] == "sms.new_error_code"] == ["BRAND_NEW"]
-
-
-async def test_bare_error_of_a_proxy_proves_nothing(peer: OverFaults, publisher: SmsOvh) -> None:
-    peer.server.next.append(Reply(502, b"<h1>Bad gateway</h1>"))
-    assert type(await outcome(publisher, peer.message())) is Unknown
 
 
 async def test_answer_that_names_nobody_is_unknown(peer: OverFaults, publisher: SmsOvh) -> None:

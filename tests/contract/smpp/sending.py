@@ -4,12 +4,12 @@ import itertools
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from publishers.base import Incoming
 from publishers.smpp.gateway import Smpp, SmppOptions
 from schemas.messages import Text
 from tests.contract.conftest import Sandbox
+from tests.contract.gateways import taken
+from tests.contract.peers import PeerInSandbox
 from tests.contract.smpp.smsc import FaultSmsc, NpmSmsc
 from tests.contract.suite import AT_MOST, Peer, Trouble
 
@@ -93,23 +93,12 @@ class OverNpm(SmppPeer):
         return sum(one["customer"] == message.key for one in self.smsc.all("took"))
 
 
-class OverSandbox(SmppPeer):
+class OverSandbox(PeerInSandbox, SmppPeer):
+    provider = "sms"
+
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(int(sandbox.smpp.rpartition(":")[2]))
         self.sandbox = sandbox
 
-    async def will(self, trouble: Trouble) -> None:
-        kind = {
-            Trouble.REFUSE: "refuse",
-            Trouble.THROTTLE: "throttle",
-            Trouble.UNAVAILABLE: "error",
-            Trouble.HANG: "hang",
-            Trouble.TAKE_AND_CUT: "drop",
-        }[trouble]
-        async with httpx.AsyncClient(base_url=self.sandbox.http) as client:
-            asked = {"provider": "sms", "kind": kind, "count": 1}
-            (await client.post("/sandbox/faults", json=asked)).raise_for_status()
-
     async def taken(self, message: Any) -> int:
-        lines = self.sandbox.journal("sms")
-        return sum(line.get("client_reference") == message.key and "id" in line for line in lines)
+        return taken(message, self.sandbox)

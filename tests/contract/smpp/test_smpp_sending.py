@@ -6,31 +6,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from publishers.base import CANNOT_SAY, Outcome, Permanent, PublishError, Receipt, Transient, Unknown, Untried
+from publishers.base import CANNOT_SAY, Permanent, PublishError, Receipt, Transient, Unknown, Untried
 from publishers.smpp.gateway import Smpp
 from sandbox import smpp_wire as wire
 from schemas.messages import Mail, Text
 from tests.contract.smpp.sending import KEY_TAG, opened, text
 from tests.contract.smpp.smsc import FaultSmsc
-from tests.contract.suite import PATIENCE, Trouble, outcome
+from tests.contract.suite import PATIENCE, Reports, Trouble, outcome
 
 pytestmark = pytest.mark.contract
 
 THREE_PARTS = "é" * 400
-
-
-class Reports:
-    """Collects what publish_many tells, and fails on a second report."""
-
-    def __init__(self) -> None:
-        self.outcomes: dict[str, Outcome] = {}
-
-    def __call__(self, key: str, told: Outcome) -> None:
-        assert key not in self.outcomes, f"{key} was reported twice"
-        self.outcomes[key] = told
-
-    def types(self) -> list[type]:
-        return [type(told) for told in self.outcomes.values()]
 
 
 async def refused(publisher: Smpp, says: str = THREE_PARTS) -> PublishError:
@@ -140,7 +126,7 @@ async def test_many_are_each_reported_once_also_when_cancelled(smsc: FaultSmsc) 
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
-    assert [type(reports.outcomes[message.key]) for message in messages] == [Unknown] * 5 + [Untried] * 7
+    assert [type(reports[message.key]) for message in messages] == [Unknown] * 5 + [Untried] * 7
     assert len(smsc.submits) == 5
     await publisher.aclose()
 

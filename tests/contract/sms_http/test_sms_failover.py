@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ from publishers.sms.route import order
 from schemas.messages import Text
 from tests.contract.conftest import Sandbox, running_sandbox
 from tests.contract.fault_server import FaultServer, Reply, fault_server
-from tests.contract.gateways import http_options, ovh_options, taken, twilio_options, will
-from tests.contract.suite import Trouble
+from tests.contract.gateways import http_options, ovh_options, taken, twilio_options
+from tests.contract.suite import Trouble, sandbox_will
 
 pytestmark = pytest.mark.contract
 
@@ -75,12 +74,12 @@ async def test_each_gateway_takes_its_own_keys(publisher: Sms, sandbox: Sandbox,
     assert taken(message, sandbox, second) == 1
 
 
-@pytest.mark.parametrize("kind", ["throttle", "error"])
+@pytest.mark.parametrize("trouble", [Trouble.THROTTLE, Trouble.UNAVAILABLE])
 async def test_what_a_gateway_says_it_has_not_taken_goes_to_the_next(
-    publisher: Sms, sandbox: Sandbox, second: Sandbox, kind: str
+    publisher: Sms, sandbox: Sandbox, second: Sandbox, trouble: Trouble
 ) -> None:
     message = preferring("main", "ovh")
-    await will(sandbox, kind)
+    await sandbox_will(sandbox.http, "sms", trouble)
     receipt = await told(publisher, message)
     assert isinstance(receipt, Receipt) and (receipt.reference or "").startswith("ovh:")
     assert (taken(message, sandbox), taken(message, second)) == (0, 1)
@@ -100,7 +99,7 @@ async def test_what_was_taken_without_an_answer_is_never_sent_on_and_is_found_wh
     publisher: Sms, sandbox: Sandbox, second: Sandbox, name: str
 ) -> None:
     message, since = preferring(name), datetime.now(UTC)
-    await will(sandbox if name == "main" else second, "drop")
+    await sandbox_will((sandbox if name == "main" else second).http, "sms", Trouble.TAKE_AND_CUT)
     assert isinstance(await told(publisher, message), Unknown)
     assert taken(message, sandbox, second) == 1
     found = await publisher.look_up(message.key, message.recipient) or await publisher.find(message, since)
@@ -166,7 +165,7 @@ async def test_one_that_cannot_say_leaves_it_open_while_nobody_else_knows(first:
     await publisher.aclose()
 
 
-async def test_check_says_of_each_gateway_whether_it_works(sandbox: Sandbox, nobody: str, tmp_path: Path) -> None:
+async def test_check_says_of_each_gateway_whether_it_works(sandbox: Sandbox, nobody: str) -> None:
     publisher = opened(gateways(sandbox.http, sandbox.http, nobody))
     before = len(sandbox.journal("sms"))
     findings = {found.name: found.ok for found in await publisher.check()}

@@ -1,27 +1,38 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from structlog.testing import capture_logs
 
-from publishers.base import LooksUp, Outcome, Permanent, PublishesMany, Receipt, Transient, Unknown, Untried
+from publishers.base import LooksUp, Permanent, PublishesMany, Receipt, Transient, Unknown, Untried
 from publishers.sms.json_gateway import CODES, HttpGateway, SmsHttp
 from schemas.messages import Post, Text
 from tests.contract.conftest import Sandbox
-from tests.contract.fault_server import FaultServer, Reply, Request, fault_server
-from tests.contract.gateways import SmsOverFaults, SmsOverSandbox, SmsPeer, http_options
+from tests.contract.fault_server import FaultServer, Reply, Request
+from tests.contract.gateways import (
+    ContractOfGateways,
+    ContractOfLookUps,
+    ContractOfSandboxNumbers,
+    SmsOverFaults,
+    SmsOverSandbox,
+    SmsPeer,
+    http_options,
+)
 from tests.contract.suite import (
     AT_MOST,
     PATIENCE,
-    ContractOfBrokenReplies,
-    ContractOfCuts,
+    Reports,
     Trouble,
     outcome,
 )
 
 pytestmark = pytest.mark.contract
+
+
+def _refusal(status: int, code: str, headers: dict[str, str] | None = None) -> Reply:
+    return Reply(status, {"error": {"code": code, "message": f"about {code}"}}, headers or {})
 
 
 class HttpPeer(SmsPeer):
@@ -34,11 +45,20 @@ class HttpPeer(SmsPeer):
 
 
 class OverFaults(HttpPeer, SmsOverFaults):
+    replies: ClassVar[Mapping[Trouble, Reply | bytes]] = {
+        Trouble.REFUSE: _refusal(400, "invalid_number"),
+        Trouble.THROTTLE: _refusal(429, "throttled", {"Retry-After": "7"}),
+        Trouble.UNAVAILABLE: _refusal(503, "unavailable"),
+    }
+
     def __init__(self, server: FaultServer) -> None:
         super().__init__(server.url)
         self.server = server
         self.taken_keys: list[str] = []
         server.application = self.gateway
+
+    def error(self, code: str, status: int) -> Reply:
+        return _refusal(status, code)
 
     def gateway(self, request: Request) -> Reply:
         """A gateway that keeps the contract, for whatever is not told otherwise."""
@@ -58,91 +78,31 @@ class OverFaults(HttpPeer, SmsOverFaults):
         self.taken_keys.append(request.json["client_reference"])
         return Reply(202, {"id": f"id-{len(self.taken_keys)}", "segments": 1, "encoding": "GSM-7"})
 
-    async def will(self, trouble: Trouble) -> None:
-        replies: dict[Trouble, Reply] = {
-            Trouble.REFUSE: _refusal(400, "invalid_number"),
-            Trouble.THROTTLE: _refusal(429, "throttled", {"Retry-After": "7"}),
-            Trouble.UNAVAILABLE: _refusal(503, "unavailable"),
-        }
-        self.server.next.append(replies.get(trouble, trouble))
-
     async def taken(self, message: Any) -> int:
         return self.taken_keys.count(message.key)
 
 
 class OverSandbox(HttpPeer, SmsOverSandbox):
+    broken = Transient  # by the gateway's own code for it
+
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox.http)
         self.sandbox = sandbox
 
 
-class TestOverFaultServer(ContractOfBrokenReplies):
-    @pytest.fixture
-    async def peer(self, over_faults: OverFaults) -> OverFaults:
-        return over_faults
+class TestOverFaultServer(ContractOfGateways):
+    """Whatever a server can do wrong."""
 
 
-class TestOverSandbox(ContractOfCuts):
+class TestOverSandbox(ContractOfSandboxNumbers, ContractOfLookUps):
     @pytest.fixture
     def peer(self, sandbox: Sandbox) -> OverSandbox:
         return OverSandbox(sandbox)
 
-    async def test_look_up_finds_what_was_taken_without_an_answer(self, peer: OverSandbox, publisher: SmsHttp) -> None:
-        message = peer.message()
-        assert await publisher.look_up(message.key, message.recipient) is None
-        await peer.will(Trouble.TAKE_AND_CUT)
-        await outcome(publisher, message)
-        found = await publisher.look_up(message.key, message.recipient)
-        assert found is not None and found.reference
-
-    @pytest.mark.parametrize(
-        ("ending", "error"),
-        [
-            ("87", Transient),
-            ("88", Permanent),
-            ("89", Transient),
-            ("90", Permanent),
-            ("91", Transient),
-            ("95", Unknown),
-            ("96", Transient),
-        ],
-    )
-    async def test_numbers_that_misbehave_are_understood_without_a_new_code(
-        self, peer: OverSandbox, publisher: SmsHttp, ending: str, error: type[Exception]
-    ) -> None:
-        message = Text(peer.message().key, "VALMERANDE", f"+336399801{ending}", "Rue barrée")
-        with capture_logs() as logs:
-            assert type(await outcome(publisher, message)) is error
-        assert "sms.new_error_code" not in {line["event"] for line in logs}
-
 
 @pytest.fixture
-async def over_faults() -> AsyncIterator[OverFaults]:
-    async with fault_server(lambda _: Reply(500)) as server:
-        yield OverFaults(server)
-
-
-@pytest.fixture
-def peer(over_faults: OverFaults) -> OverFaults:
-    return over_faults
-
-
-def _refusal(status: int, code: str, headers: dict[str, str] | None = None) -> Reply:
-    return Reply(status, {"error": {"code": code, "message": f"about {code}"}}, headers or {})
-
-
-class Reports:
-    """Collects what publish_many tells, and fails on a second report."""
-
-    def __init__(self) -> None:
-        self.outcomes: dict[str, Outcome] = {}
-
-    def __call__(self, key: str, told: Outcome) -> None:
-        assert key not in self.outcomes, f"{key} was reported twice"
-        self.outcomes[key] = told
-
-    def types(self) -> list[type]:
-        return [type(told) for told in self.outcomes.values()]
+def peer(faults: FaultServer) -> OverFaults:
+    return OverFaults(faults)
 
 
 def test_it_has_the_faster_way_and_can_be_asked(publisher: SmsHttp) -> None:
@@ -168,12 +128,6 @@ async def test_validity_ends_with_the_announcement(peer: OverFaults, publisher: 
     assert 590 <= peer.server.requests[0].json["validity_seconds"] <= 600
 
 
-async def test_expired_message_is_never_handed_over_and_the_hub_decides(peer: OverFaults, publisher: SmsHttp) -> None:
-    error = await outcome(publisher, Text("a-1.1", "V", "+33639980001", "x", datetime.now(UTC)))
-    assert type(error) is Untried and error.code == "expired"
-    assert peer.server.requests == []
-
-
 @pytest.mark.parametrize("code", CODES)
 async def test_every_code_of_the_table_is_told_with_its_reason(peer: OverFaults, publisher: SmsHttp, code: str) -> None:
     peer.server.next.append(_refusal(418, code, {"Retry-After": "11"}))
@@ -184,38 +138,6 @@ async def test_every_code_of_the_table_is_told_with_its_reason(peer: OverFaults,
 
 async def test_only_a_number_that_does_not_exist_kills_the_address() -> None:
     assert {code for code, verdict in CODES.items() if verdict.address_dead} == {"invalid_number"}
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        *((status, Permanent) for status in (400, 410, 413, 415, 422)),
-        *((status, Transient) for status in (301, 401, 402, 403, 404, 405, 408, 425, 429, 503)),
-        *((status, Unknown) for status in (409, 500, 502, 504)),
-    ],
-)
-async def test_code_that_is_new_goes_by_its_status_and_is_logged(
-    peer: OverFaults, publisher: SmsHttp, status: int, expected: type
-) -> None:
-    peer.server.next.append(_refusal(status, "brand_new"))
-    with capture_logs() as logs:
-        error = await outcome(publisher, peer.message())
-    assert type(error) is expected and error.code == "brand_new"
-    assert [line["code"] for line in logs if line["event"] == "sms.new_error_code"] == ["brand_new"]
-
-
-async def test_bare_error_of_a_proxy_proves_nothing(peer: OverFaults, publisher: SmsHttp) -> None:
-    peer.server.next.append(Reply(502, b"<h1>Bad gateway</h1>"))
-    assert type(await outcome(publisher, peer.message())) is Unknown
-
-
-async def test_settings_fault_is_loud_and_tells_no_token(peer: OverFaults) -> None:
-    publisher = peer.open(token="a-token-to-keep")
-    with capture_logs() as logs:
-        await outcome(publisher, peer.message())
-    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["sms.settings_fault"]
-    assert "a-token-to-keep" not in repr(logs)
-    await publisher.aclose()
 
 
 async def test_looking_up_ignores_other_keys_and_other_numbers(peer: OverFaults, publisher: SmsHttp) -> None:
@@ -241,7 +163,7 @@ async def test_many_are_reported_once_each_with_their_own_outcome(peer: OverFaul
     await peer.will(Trouble.THROTTLE)
     messages, reports = [peer.message() for _ in range(40)], Reports()
     await publisher.publish_many(messages, reports)
-    assert set(reports.outcomes) == {message.key for message in messages}
+    assert set(reports) == {message.key for message in messages}
     assert sorted(kind.__name__ for kind in reports.types()) == ["Permanent", *["Receipt"] * 38, "Transient"]
 
 
@@ -254,7 +176,7 @@ async def test_no_more_at_once_than_the_account_takes(peer: OverFaults, publishe
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
-    assert [type(reports.outcomes[message.key]) for message in messages] == [Unknown] * 5 + [Untried] * 7
+    assert [type(reports[message.key]) for message in messages] == [Unknown] * 5 + [Untried] * 7
     assert len(peer.server.requests) == 5
 
 
@@ -278,7 +200,7 @@ async def test_closing_while_many_are_sent_reports_them_all(peer: OverFaults, pu
     await publisher.aclose()
     async with asyncio.timeout(AT_MOST / 2):
         await sending
-    assert [type(reports.outcomes[message.key]) for message in messages] == [Unknown] * 5 + [Untried] * 7
+    assert [type(reports[message.key]) for message in messages] == [Unknown] * 5 + [Untried] * 7
 
 
 async def test_message_of_another_family_is_a_defect_told_for_it_alone(peer: OverFaults, publisher: SmsHttp) -> None:

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from publishers.base import Finding, Outcome, Permanent, Receipt, Transient, Unknown, Untried
+from publishers.base import Finding, Permanent, Receipt, Transient, Unknown, Untried
 from publishers.smtp.channel import Smtp, SmtpOptions
 from publishers.smtp.options import Relay
 from schemas.messages import Mail
+from tests.contract.peer import Reports
 
 CONTENT = b"From: mairie@valmerande.example\r\nSubject: essai\r\n\r\nligne\r\n.point\r\n..deux\r\n.\r\nfin\r\n"
 
@@ -36,12 +37,8 @@ def mails(count: int, recipient: str = "voisin{}@example.org") -> list[Mail]:
 _LETTERS: dict[type[object], str] = {Receipt: "Re", Transient: "Tr", Permanent: "Pe", Unknown: "??", Untried: "Ut"}
 
 
-class Reported(dict[str, Outcome]):
-    """A report: key → outcome. Refuses to be told twice."""
-
-    def __call__(self, key: str, outcome: Outcome) -> None:
-        assert key not in self, f"{key} reported as {self[key]!r} and as {outcome!r}"
-        self[key] = outcome
+class Reported(Reports):
+    """Reports of mails, and how to read them at a glance."""
 
     def kinds(self, messages: Sequence[Mail]) -> str:
         """Two letters a message, in order: see ``_LETTERS``."""

@@ -4,17 +4,16 @@ and over the project's sandbox."""
 import asyncio
 import base64
 import itertools
-import re
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from publishers.smtp.channel import Smtp, SmtpOptions
 from schemas.messages import Mail
 from tests.contract.conftest import Sandbox
+from tests.contract.peers import PeerInSandbox
 from tests.contract.smtp.scripted import (
     Act,
     Drop,
@@ -118,30 +117,17 @@ class TestOverScripted(ContractOfBrokenReplies):
             yield OverScripted(server)
 
 
-class OverSandbox(SmtpPeer):
+class OverSandbox(PeerInSandbox, SmtpPeer):
     """No login there: the two cases about credentials run over the scripted server alone."""
+
+    provider = "email"
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(f"http://{sandbox.smtp}", 26_214_400)
         self.sandbox = sandbox
 
-    async def will(self, trouble: Trouble) -> None:
-        kind = {
-            Trouble.REFUSE: "refuse",
-            Trouble.UNAVAILABLE: "error",
-            Trouble.TAKE_AND_CUT: "drop",
-        }[trouble]
-        async with httpx.AsyncClient(base_url=self.sandbox.http) as client:
-            asked = {"provider": "email", "kind": kind, "count": 1}
-            (await client.post("/sandbox/faults", json=asked)).raise_for_status()
-
-    async def taken(self, message: Any) -> int:
-        wanted = re.compile(rf"<{message.key}@valmerande.example>")
-        lines = self.sandbox.journal("email")
-        return sum(
-            bool(wanted.fullmatch(line.get("message_id") or "")) and line.get("outcome") in ("accepted", "dropped")
-            for line in lines
-        )
+    def is_of(self, line: dict[str, Any], message: Any) -> bool:
+        return line.get("message_id") == f"<{message.key}@valmerande.example>"
 
 
 class TestOverSandbox(ContractOfCuts):

@@ -2,26 +2,20 @@
 
 import itertools
 import json
-import uuid
-from datetime import UTC, datetime
-from typing import Any
-
-import httpx
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from publishers.telegram.channel import Telegram, TelegramOptions
-from schemas.messages import Picture, Post
+from publishers.telegram.reference import Reference
+from schemas.messages import Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request
+from tests.contract.peers import PeerInSandbox, PeerOnFaultServer, post
 from tests.contract.suite import AT_MOST, Peer, Trouble
 
 TOKEN = "96001:valmerande"
 CHAT = "@valmerande"
 CHAT_ID = -1001096001000
-PNG = bytes.fromhex("89504e470d0a1a0a") + b"not more of a picture than its signature"
-
-
-def picture(content: bytes = PNG, alt: str = "Plan de la déviation") -> Picture:
-    return Picture(content, "image/png", alt, 800, 600)
 
 
 def error(code: int, description: str, **parameters: Any) -> Reply:
@@ -45,48 +39,33 @@ class TelegramPeer(Peer):
         return Telegram(self.options(timeout=timeout, url=url, token=token or TOKEN))
 
     def message(self, text: str | None = None) -> Post:
-        name = uuid.uuid4().hex
-        text = text or f"Rue des Tisserands barrée ({name})"
-        return Post(f"order-{name}.1", "valmerande", text, "fr", at=datetime.now(UTC))
+        return post(text)
 
 
-class OverSandbox(TelegramPeer):
+class OverSandbox(PeerInSandbox, TelegramPeer):
+    provider = "telegram"
+
     def __init__(self, sandbox: Sandbox) -> None:
         self.url = f"{sandbox.http}/telegram"
         self.web = f"{sandbox.http}/wall/telegram"
         self.sandbox = sandbox
 
-    async def will(self, trouble: Trouble) -> None:
-        kind = {
-            Trouble.REFUSE: "refuse",
-            Trouble.THROTTLE: "throttle",
-            Trouble.UNAVAILABLE: "error",
-            Trouble.HANG: "hang",
-            Trouble.TAKE_AND_CUT: "drop",
-        }[trouble]
-        asked = {"provider": "telegram", "kind": kind, "count": 1, "retry_after": 7}
-        async with httpx.AsyncClient(base_url=self.sandbox.http) as client:
-            (await client.post("/sandbox/faults", json=asked)).raise_for_status()
-
-    async def taken(self, message: Any) -> int:
-        return sum(
-            (line["kind"], line.get("text")) == ("create", message.text) and line["outcome"] in ("accepted", "dropped")
-            for line in self.sandbox.journal("telegram")
-        )
-
     def latest(self, reference: str) -> dict[str, Any]:
-        """The last line of the journal about a message."""
-        first = int(reference.partition(":")[2].partition("#")[0].split(",")[0])
-        identity = f"{CHAT[1:]}/{first}"
-        return [line for line in self.sandbox.journal("telegram") if line.get("id") == identity][-1]
+        return super().latest(f"{CHAT[1:]}/{first_of(reference)}")
 
     async def shown(self, reference: str) -> str | None:
         latest = self.latest(reference)
         return None if latest["kind"] == "delete" else str(latest["text"])
 
 
-class OverFaults(TelegramPeer):
+class OverFaults(PeerOnFaultServer, TelegramPeer):
     """``messages`` are those of the channel, by their id."""
+
+    replies: ClassVar[Mapping[Trouble, Reply | bytes]] = {
+        Trouble.REFUSE: error(400, "Bad Request: can't parse entities: Can't find end of Bold entity"),
+        Trouble.THROTTLE: error(429, "Too Many Requests: retry after 7", retry_after=7),
+        Trouble.UNAVAILABLE: error(503, "Service Unavailable"),
+    }
 
     def __init__(self, server: FaultServer) -> None:
         self.url = server.url
@@ -141,25 +120,16 @@ class OverFaults(TelegramPeer):
     def _result(self, result: Any) -> Reply:
         return Reply(200, {"ok": True, "result": result})
 
-    async def will(self, trouble: Trouble) -> None:
-        replies: dict[Trouble, Reply] = {
-            Trouble.REFUSE: error(400, "Bad Request: can't parse entities: Can't find end of Bold entity"),
-            Trouble.THROTTLE: error(429, "Too Many Requests: retry after 7", retry_after=7),
-            Trouble.UNAVAILABLE: error(503, "Service Unavailable"),
-        }
-        self.server.next.append(replies.get(trouble, trouble))
-
     async def taken(self, message: Any) -> int:
         return self.ever.count(message.text)
 
     async def shown(self, reference: str) -> str | None:
-        return self.messages.get(int(reference.partition(":")[2].partition("#")[0].split(",")[0]))
+        return self.messages.get(first_of(reference))
 
-    async def reached(self, count: int = 1) -> None:
-        await self.server.reached(count)
 
-    async def hung_up(self) -> None:
-        await self.server.until(lambda: self.server.closed > 0)
+def first_of(reference: str) -> int:
+    """The message that a reference names, of an album the first."""
+    return Reference.of(reference).messages[0]
 
 
 def parameters(request: Request) -> dict[str, Any]:

@@ -1,4 +1,3 @@
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import httpx
@@ -7,7 +6,8 @@ import pytest
 from publishers.base import Finds, LooksUp, Permanent, Transient, Unclear
 from publishers.telegram.channel import CAPTION, Telegram
 from tests.contract.conftest import Sandbox
-from tests.contract.fault_server import Reply, fault_server
+from tests.contract.fault_server import FaultServer
+from tests.contract.peers import PNG, picture
 from tests.contract.suite import (
     ContractOfBrokenReplies,
     ContractOfCutDeletes,
@@ -16,7 +16,7 @@ from tests.contract.suite import (
     outcome,
     refused_edit,
 )
-from tests.contract.telegram.peers import CHAT, PNG, OverFaults, OverSandbox, TelegramPeer, picture
+from tests.contract.telegram.peers import CHAT, OverFaults, OverSandbox, TelegramPeer
 
 pytestmark = pytest.mark.contract
 
@@ -97,9 +97,8 @@ class OfTelegram(ContractOfCuts, ContractOfCutEdits, ContractOfCutDeletes):
 
 class TestOverFaultServer(OfTelegram, ContractOfBrokenReplies):
     @pytest.fixture
-    async def peer(self) -> AsyncIterator[OverFaults]:
-        async with fault_server(lambda _: Reply(500)) as server:
-            yield OverFaults(server)
+    def peer(self, faults: FaultServer) -> OverFaults:
+        return OverFaults(faults)
 
 
 class TestOverSandbox(OfTelegram):

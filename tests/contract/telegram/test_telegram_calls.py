@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,10 +11,11 @@ from structlog.testing import capture_logs
 
 from publishers.base import Checks, Deletes, Edits, Permanent, Publishes, Transient, Unknown
 from publishers.telegram.channel import Telegram, TelegramOptions
-from tests.contract.fault_server import Reply, fault_server
+from tests.contract.fault_server import FaultServer, Reply
+from tests.contract.peers import PNG, picture
 from tests.contract.smtp.peers import CERTIFICATE
 from tests.contract.suite import Trouble, outcome
-from tests.contract.telegram.peers import CHAT, CHAT_ID, PNG, TOKEN, OverFaults, error, parameters, picture
+from tests.contract.telegram.peers import CHAT, CHAT_ID, TOKEN, OverFaults, error, parameters
 
 pytestmark = pytest.mark.contract
 
@@ -24,9 +24,8 @@ ENOUGH = 1.0
 
 
 @pytest.fixture
-async def peer() -> AsyncIterator[OverFaults]:
-    async with fault_server(lambda _: Reply(500)) as server:
-        yield OverFaults(server)
+def peer(faults: FaultServer) -> OverFaults:
+    return OverFaults(faults)
 
 
 def test_it_is_all_that_telegram_lets_a_bot_be(publisher: Telegram) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.contract.peers import PNG
 from tests.contract.sandbox.process import SandboxProcess
-from tests.contract.telegram.peers import PNG
 
 pytestmark = pytest.mark.contract
 

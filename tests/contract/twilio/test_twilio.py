@@ -1,18 +1,18 @@
 """SMS by Twilio, over a fault server and over the sandbox, both with the error bodies of its documentation."""
 
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, parse_qsl
 
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from publishers.base import Checks, Finds, LooksUp, Permanent, Receipt, Transient, Unknown, Untried
+from publishers.base import Checks, Finds, LooksUp, Permanent, Receipt, Transient
 from publishers.sms import twilio_receipts
 from publishers.sms.twilio import SmsTwilio, TwilioGateway
 from publishers.sms.twilio_errors import CODES
@@ -26,15 +26,15 @@ from tests.contract.gateways import (
     ACCOUNT,
     DOOR,
     KEY,
-    MISBEHAVING,
-    NEW_CODES,
     TOKEN,
+    ContractOfGateways,
+    ContractOfSandboxNumbers,
     SmsOverFaults,
     SmsOverSandbox,
     SmsPeer,
     twilio_options,
 )
-from tests.contract.suite import AT_MOST, PATIENCE, ContractOfBrokenReplies, ContractOfCuts, Trouble, outcome
+from tests.contract.suite import AT_MOST, PATIENCE, Trouble, outcome
 
 pytestmark = pytest.mark.contract
 
@@ -43,6 +43,17 @@ SERVICE = "MG" + "2" * 32
 
 def options_for(url: str, **more: Any) -> TwilioGateway:
     return TwilioGateway.model_validate(twilio_options(url, concurrency=5, **more))
+
+
+def _error(code: int | str, status: int = 418, pause: str = "11") -> Reply:
+    """The body that Twilio sends with an error."""
+    content = {
+        "code": int(code),
+        "message": f"about {code}",
+        "more_info": f"https://www.twilio.com/docs/errors/{code}",
+        "status": status,
+    }
+    return Reply(status, content, {"Retry-After": pause})
 
 
 class TwilioPeer(SmsPeer):
@@ -55,11 +66,20 @@ class TwilioPeer(SmsPeer):
 
 
 class OverFaults(TwilioPeer, SmsOverFaults):
+    replies: ClassVar[Mapping[Trouble, Reply | bytes]] = {
+        Trouble.REFUSE: _error(21610, 400),
+        Trouble.THROTTLE: _error(20429, 429, "7"),
+        Trouble.UNAVAILABLE: _error(20503, 503),
+    }
+
     def __init__(self, server: FaultServer) -> None:
         super().__init__(server.url)
         self.server = server
         self.messages: list[dict[str, Any]] = []
         server.application = self.twilio
+
+    def error(self, code: str, status: int) -> Reply:
+        return _error(code, status)
 
     def twilio(self, request: Request) -> Reply:
         """A Twilio that keeps to its documentation, for whatever is not told otherwise."""
@@ -92,14 +112,6 @@ class OverFaults(TwilioPeer, SmsOverFaults):
         self.messages.append(taken)
         return taken
 
-    async def will(self, trouble: Trouble) -> None:
-        replies: dict[Trouble, Reply] = {
-            Trouble.REFUSE: _error(21610, 400),
-            Trouble.THROTTLE: _error(20429, 429, "7"),
-            Trouble.UNAVAILABLE: _error(20503, 503),
-        }
-        self.server.next.append(replies.get(trouble, trouble))
-
     async def taken(self, message: Any) -> int:
         return sum(one["body"] == message.text for one in self.messages)
 
@@ -110,20 +122,11 @@ class OverSandbox(TwilioPeer, SmsOverSandbox):
         self.sandbox = sandbox
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A sandbox of its own: numbers that misbehave once have not done so yet."""
-    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as running:
-        yield running
+class TestOverFaultServer(ContractOfGateways):
+    """Whatever a server can do wrong."""
 
 
-class TestOverFaultServer(ContractOfBrokenReplies):
-    @pytest.fixture
-    async def peer(self, over_faults: OverFaults) -> OverFaults:
-        return over_faults
-
-
-class TestOverSandbox(ContractOfCuts):
+class TestOverSandbox(ContractOfSandboxNumbers):
     @pytest.fixture
     def peer(self, sandbox: Sandbox) -> OverSandbox:
         return OverSandbox(sandbox)
@@ -136,15 +139,6 @@ class TestOverSandbox(ContractOfCuts):
         found = await publisher.find(message, since)
         assert found is not None and found.reference
 
-    @pytest.mark.parametrize(("ending", "error"), MISBEHAVING)
-    async def test_numbers_that_misbehave_are_understood_without_a_new_code(
-        self, peer: OverSandbox, publisher: SmsTwilio, ending: str, error: type[Exception]
-    ) -> None:
-        message = Text(peer.message().key, "VALMERANDE", f"+336399801{ending}", "Rue barrée")
-        with capture_logs() as logs:
-            assert type(await outcome(publisher, message)) is error
-        assert "sms.new_error_code" not in {line["event"] for line in logs}
-
     async def test_check_proves_the_keys(self, peer: OverSandbox, publisher: SmsTwilio) -> None:
         [finding] = await publisher.check()
         assert finding.ok and finding.name == ACCOUNT
@@ -155,29 +149,12 @@ class TestOverSandbox(ContractOfCuts):
 
 
 @pytest.fixture
-async def over_faults() -> AsyncIterator[OverFaults]:
-    async with fault_server(lambda _: Reply(500)) as server:
-        yield OverFaults(server)
-
-
-@pytest.fixture
-def peer(over_faults: OverFaults) -> OverFaults:
-    return over_faults
+def peer(faults: FaultServer) -> OverFaults:
+    return OverFaults(faults)
 
 
 def form_of(request: Request) -> dict[str, str]:
     return dict(parse_qsl(request.content.decode(), strict_parsing=True))
-
-
-def _error(code: int | str, status: int = 418, pause: str = "11") -> Reply:
-    """The body that Twilio sends with an error."""
-    content = {
-        "code": int(code),
-        "message": f"about {code}",
-        "more_info": f"https://www.twilio.com/docs/errors/{code}",
-        "status": status,
-    }
-    return Reply(status, content, {"Retry-After": pause})
 
 
 def test_it_can_be_searched_but_not_asked_by_key(publisher: SmsTwilio) -> None:
@@ -213,12 +190,6 @@ async def test_validity_ends_with_the_announcement(peer: OverFaults, publisher: 
     assert 590 <= int(form_of(peer.server.requests[0])["ValidityPeriod"]) <= 600
 
 
-async def test_expired_message_is_never_handed_over(peer: OverFaults, publisher: SmsTwilio) -> None:
-    error = await outcome(publisher, Text("a", "V", "+33639980001", "x", datetime.now(UTC)))
-    assert type(error) is Untried and error.code == "expired"
-    assert peer.server.requests == []
-
-
 @pytest.mark.parametrize("code", CODES)
 async def test_every_code_of_the_table_is_told_with_its_reason(
     peer: OverFaults, publisher: SmsTwilio, code: str
@@ -235,33 +206,8 @@ async def test_every_code_of_the_table_is_told_with_its_reason(
 
 def test_stop_and_an_unreachable_telephone_kill_no_address() -> None:
     dead = {code for code, verdict in CODES.items() if verdict.address_dead}
-    assert dead == {"21211", "21614", "21635", "30005", "30006"}
+    assert dead == {"21211", "21614", "21635", "30005"}
     assert SmsTwilio.of_message == {"21408", "21608"}
-
-
-@pytest.mark.parametrize(("status", "expected"), NEW_CODES)
-async def test_code_that_is_new_goes_by_its_status_and_is_logged(
-    peer: OverFaults, publisher: SmsTwilio, status: int, expected: type
-) -> None:
-    peer.server.next.append(_error(99999, status))
-    with capture_logs() as logs:
-        error = await outcome(publisher, peer.message())
-    assert type(error) is expected and error.code == "99999"
-    assert [line["code"] for line in logs if line["event"] == "sms.new_error_code"] == ["99999"]
-
-
-async def test_bare_error_of_a_proxy_proves_nothing(peer: OverFaults, publisher: SmsTwilio) -> None:
-    peer.server.next.append(Reply(502, b"<h1>Bad gateway</h1>"))
-    assert type(await outcome(publisher, peer.message())) is Unknown
-
-
-async def test_settings_fault_is_loud_and_tells_no_secret(peer: OverFaults) -> None:
-    publisher = peer.open(token="to-keep")
-    with capture_logs() as logs:
-        await outcome(publisher, peer.message())
-    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["sms.settings_fault"]
-    assert "sandbox-to-keep" not in repr(logs)
-    await publisher.aclose()
 
 
 async def test_search_ignores_other_words_numbers_senders_and_times(peer: OverFaults, publisher: SmsTwilio) -> None:

@@ -3,11 +3,11 @@ import itertools
 import json
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -24,6 +24,7 @@ from schemas.messages import Call
 from schemas.webhooks import BadSignature, verify
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request, fault_server
+from tests.contract.peers import PeerInSandbox, PeerOnFaultServer
 from tests.contract.suite import (
     AT_MOST,
     ContractOfBrokenReplies,
@@ -31,7 +32,6 @@ from tests.contract.suite import (
     Peer,
     Trouble,
     outcome,
-    sandbox_will,
 )
 
 pytestmark = pytest.mark.contract
@@ -74,7 +74,15 @@ class WebhookPeer(Peer):
         return call(body=json.dumps({"specversion": "1.0", "data": text or "Rue barrée"}).encode())
 
 
-class OverFaults(WebhookPeer):
+class OverFaults(PeerOnFaultServer, WebhookPeer):
+    replies: ClassVar[Mapping[Trouble, Reply | bytes]] = {
+        Trouble.REFUSE: Reply(422, {"error": "no such street"}),
+        Trouble.THROTTLE: Reply(429, b"", {"Retry-After": "7"}),
+        Trouble.UNAVAILABLE: Reply(503, b"<h1>We are moving</h1>"),
+        # a receiver's words are its own: only what is no HTTP at all can't be read
+        Trouble.GIBBERISH: b"220 mail.valmerande.example ESMTP\r\n",
+    }
+
     def __init__(self, server: FaultServer) -> None:
         super().__init__(server.url)
         self.server = server
@@ -92,47 +100,25 @@ class OverFaults(WebhookPeer):
         self.ids.setdefault(identity, request.content)
         return Reply(202, b"thank you")
 
-    async def will(self, trouble: Trouble) -> None:
-        replies: dict[Trouble, Reply | bytes] = {
-            Trouble.REFUSE: Reply(422, {"error": "no such street"}),
-            Trouble.THROTTLE: Reply(429, b"", {"Retry-After": "7"}),
-            Trouble.UNAVAILABLE: Reply(503, b"<h1>We are moving</h1>"),
-            # a receiver's words are its own: only what is no HTTP at all can't be read
-            Trouble.GIBBERISH: b"220 mail.valmerande.example ESMTP\r\n",
-        }
-        self.server.next.append(replies.get(trouble, trouble))
-
     async def taken(self, message: Any) -> int:
         return int(message.key in self.ids)
 
-    async def reached(self, count: int = 1) -> None:
-        await self.server.reached(count)
 
-    async def hung_up(self) -> None:
-        await self.server.until(lambda: self.server.closed > 0)
-
-
-class OverSandbox(WebhookPeer):
+class OverSandbox(PeerInSandbox, WebhookPeer):
     """The sandbox's listener verifies signatures by an implementation of its own."""
+
+    provider = "webhook"
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox.http)
         self.sandbox = sandbox
 
-    async def will(self, trouble: Trouble) -> None:
-        await sandbox_will(self.url, "webhook", trouble)
-
-    async def taken(self, message: Any) -> int:
-        lines = self.sandbox.journal("webhook")
-        return sum(
-            line.get("webhook_id") == message.key and line["outcome"] in ("accepted", "dropped") for line in lines
-        )
+    def is_of(self, line: dict[str, Any], message: Any) -> bool:
+        return bool(line.get("webhook_id") == message.key)
 
 
 class TestOverFaultServer(ContractOfBrokenReplies):
-    @pytest.fixture
-    async def peer(self, over_faults: OverFaults) -> OverFaults:
-        return over_faults
+    """Whatever a server can do wrong."""
 
 
 class TestOverSandbox(ContractOfCuts):
@@ -148,14 +134,8 @@ class TestOverSandbox(ContractOfCuts):
 
 
 @pytest.fixture
-async def over_faults() -> AsyncIterator[OverFaults]:
-    async with fault_server(lambda _: Reply(500)) as server:
-        yield OverFaults(server)
-
-
-@pytest.fixture
-def peer(over_faults: OverFaults) -> OverFaults:
-    return over_faults
+def peer(faults: FaultServer) -> OverFaults:
+    return OverFaults(faults)
 
 
 async def test_what_it_can_do_and_what_not(publisher: Webhook) -> None:

@@ -4,29 +4,25 @@ import html
 import itertools
 import time
 import uuid
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
-
-import httpx
+from typing import Any, ClassVar
 
 from publishers.x.channel import X, XOptions
-from schemas.messages import Picture, Post
+from schemas.messages import Post
 from tests.contract.conftest import Sandbox
 from tests.contract.fault_server import FaultServer, Reply, Request
+from tests.contract.peers import PeerInSandbox, PeerOnFaultServer, post
 from tests.contract.suite import AT_MOST, Peer, Trouble
 
 ACCOUNT = "valmerande"
 TOKEN = f"96001-{ACCOUNT}"
-PNG = bytes.fromhex("89504e470d0a1a0a") + b"not more of a picture than its signature"
 
 PROBLEMS = "https://api.twitter.com/2/problems"
 TOO_LONG = "Your Tweet text is too long. For more information on how Twitter determines text length see …"
 DUPLICATE = "You are not allowed to create a Tweet with duplicate content."
 REPLY_GONE = "You attempted to reply to a Tweet that is deleted or not visible to you."
-
-
-def picture(content: bytes = PNG, alt: str = "Plan de la déviation") -> Picture:
-    return Picture(content, "image/png", alt, 800, 600)
 
 
 def problem(status: int, detail: str, title: str = "Forbidden", **headers: str) -> Reply:
@@ -49,6 +45,23 @@ INVALID = Reply(
         "type": f"{PROBLEMS}/invalid-request",
     },
 )
+CREDITS = {
+    "account_id": 96001,
+    "title": "CreditsDepleted",
+    "detail": "Your enrolled account [96001] does not have any credits to fulfill this request.",
+    "type": f"{PROBLEMS}/credits",
+}
+CLIENT_FORBIDDEN = {
+    "client_id": "18674063",
+    "detail": "When authenticating requests to the Twitter API v2 endpoints, you must use keys and tokens from a "
+    "Twitter developer App that is attached to a Project.",
+    "registration_url": "https://developer.twitter.com/en/docs/projects/overview",
+    "title": "Client Forbidden",
+    "required_enrollment": "Appropriate Level of API Access",
+    "reason": "client-not-enrolled",
+    "type": f"{PROBLEMS}/client-forbidden",
+}
+SUBSET = "You currently have access to a subset of X API V2 endpoints and limited v1.1 endpoints"
 
 
 class XPeer(Peer):
@@ -82,42 +95,28 @@ class XPeer(Peer):
         return X(XOptions.model_validate(told | options))
 
     def message(self, text: str | None = None) -> Post:
-        name = uuid.uuid4().hex
-        text = text or f"Rue des Tisserands barrée & déviée ({name})"
-        return Post(f"order-{name}.1", ACCOUNT, text, "fr", at=datetime.now(UTC))
+        return post(text or f"Rue des Tisserands barrée & déviée ({uuid.uuid4().hex})")
 
 
-class OverSandbox(XPeer):
+class OverSandbox(PeerInSandbox, XPeer):
+    provider = "x"
+
     def __init__(self, sandbox: Sandbox) -> None:
         self.url = self.site = f"{sandbox.http}/x"
         self.sandbox = sandbox
 
-    async def will(self, trouble: Trouble) -> None:
-        kind = {
-            Trouble.REFUSE: "refuse",
-            Trouble.THROTTLE: "throttle",
-            Trouble.UNAVAILABLE: "error",
-            Trouble.HANG: "hang",
-            Trouble.TAKE_AND_CUT: "drop",
-        }[trouble]
-        asked = {"provider": "x", "kind": kind, "count": 1, "retry_after": 7}
-        async with httpx.AsyncClient(base_url=self.sandbox.http) as client:
-            (await client.post("/sandbox/faults", json=asked)).raise_for_status()
-
-    async def taken(self, message: Any) -> int:
-        return sum(
-            (line["kind"], line.get("text")) == ("create", message.text) and line["outcome"] in ("accepted", "dropped")
-            for line in self.sandbox.journal("x")
-        )
-
     async def shown(self, reference: str) -> str | None:
-        latest = [line for line in self.sandbox.journal("x") if line.get("id") == reference][-1]
+        latest = self.latest(reference)
         return None if latest["kind"] == "delete" else str(latest["text"])
 
 
-class OverFaults(XPeer):
+class OverFaults(PeerOnFaultServer, XPeer):
     """``posts`` are those of the account, by number; ``ever`` the texts of all there ever were."""
 
+    replies: ClassVar[Mapping[Trouble, Reply | bytes]] = {
+        Trouble.REFUSE: INVALID,
+        Trouble.UNAVAILABLE: Reply(503, b"<h1>We are moving</h1>"),
+    }
     site = "https://x.com"
 
     def __init__(self, server: FaultServer) -> None:
@@ -171,26 +170,17 @@ class OverFaults(XPeer):
         return Reply(201, {"data": {"id": number, "text": text, "edit_history_tweet_ids": [number]}})
 
     async def will(self, trouble: Trouble) -> None:
+        if trouble is not Trouble.THROTTLE:
+            return await super().will(trouble)
         soon = {
             "x-rate-limit-limit": "100",
             "x-rate-limit-remaining": "0",
             "x-rate-limit-reset": str(int(time.time()) + 7),
         }
-        replies: dict[Trouble, Reply] = {
-            Trouble.REFUSE: INVALID,
-            Trouble.THROTTLE: Reply(429, problem(429, "Too Many Requests", "Too Many Requests").content, soon),
-            Trouble.UNAVAILABLE: Reply(503, b"<h1>We are moving</h1>"),
-        }
-        self.server.next.append(replies.get(trouble, trouble))
+        self.server.next.append(replace(problem(429, "Too Many Requests", "Too Many Requests"), headers=soon))
 
     async def taken(self, message: Any) -> int:
         return self.ever.count(message.text)
 
     async def shown(self, reference: str) -> str | None:
         return html.unescape(self.posts[reference]["text"]) if reference in self.posts else None
-
-    async def reached(self, count: int = 1) -> None:
-        await self.server.reached(count)
-
-    async def hung_up(self) -> None:
-        await self.server.until(lambda: self.server.closed > 0)

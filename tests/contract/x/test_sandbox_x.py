@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from publishers.x.text import count
 from sandbox.x_entities import weight
 from tests.contract.conftest import Sandbox, running_sandbox
-from tests.contract.x.peers import PNG
+from tests.contract.peers import PNG
 
 pytestmark = pytest.mark.contract
 

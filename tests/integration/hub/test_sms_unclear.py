@@ -13,7 +13,8 @@ from store import recipients
 from store.database import transaction
 from store.recipients import Subscriber
 from tests.contract.conftest import Sandbox, running_sandbox
-from tests.contract.gateways import http_options, ovh_options, twilio_options, will
+from tests.contract.gateways import http_options, ovh_options, twilio_options
+from tests.contract.peer import Trouble, sandbox_will
 from tests.integration.hub.providers import AskableProvider
 from tests.integration.hub.town import Town
 
@@ -43,7 +44,7 @@ async def test_answers_lost_at_three_kinds_of_gateway_repeat_nothing(town: Town,
     options = CHANNELS["sms"].options_type().model_validate({"gateways": gateways})
     town.publishers["sms"] = CHANNELS["sms"].open(options)
     await live_at(town, NUMBERS)
-    await will(sandbox, "drop", 8)
+    await sandbox_will(sandbox.http, "sms", Trouble.TAKE_AND_CUT, 8)
     await town.announce(channels=["sms"])
     await town.settle()
     await town.publishers["sms"].aclose()

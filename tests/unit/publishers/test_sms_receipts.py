@@ -48,7 +48,7 @@ def test_altered_key_in_the_address_breaks_the_signature() -> None:
         ("delivered", None, State.DELIVERED, None),
         ("undelivered", "30003", State.FAILED, "the telephone can't be reached"),
         ("undelivered", "30005", State.FAILED, "Twilio says that no telephone has this number"),
-        ("undelivered", "30006", State.FAILED, "the number is a fixed line's"),
+        ("undelivered", "30006", State.FAILED, "the number is a fixed line's, or this sender can't reach its operator"),
         ("undelivered", "30007", State.FAILED, "the operator filters this message"),
         ("undelivered", "30008", State.FAILED, "the operator did not say why"),
         ("failed", "30001", State.FAILED, "Twilio's queue overflowed before its turn came"),
@@ -66,6 +66,7 @@ def test_twilios_status_proves_a_state(status: str, code: str | None, state: Sta
         *("SM1", "1f-2a.1", state, code),
         reason,
     )
+    assert told.address_dead is (code == "30005"), "the only one that says so for sure"
     assert parse(dump(told)) == told
 
 
@@ -105,7 +106,7 @@ def test_every_ptt_of_the_table_has_a_state_and_a_reason(ptt: int) -> None:
     status, reason = PTTS[ptt]
     assert (told.id, told.status, told.reason, told.error) == ("26929925", status, reason, f"ptt {ptt}")
     expected = {1: State.SENT, 2: State.SENT, 3: State.SENT, 4: State.DELIVERED, 6: None}
-    assert told.state is expected.get(ptt, State.FAILED)
+    assert told.state is expected.get(ptt, State.FAILED) and not told.address_dead
     assert parse(dump(told)) == told
 
 

@@ -1,9 +1,8 @@
 """The SMS channel over gateways that answer as told."""
 
 import asyncio
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -12,10 +11,8 @@ from structlog.testing import capture_logs
 from publishers.base import (
     CANNOT_SAY,
     Checks,
-    Finding,
     Finds,
     Incoming,
-    Keep,
     Limits,
     LooksUp,
     Outcome,
@@ -25,134 +22,26 @@ from publishers.base import (
     Receipt,
     Receives,
     Transient,
-    Unclear,
     Unknown,
     Untried,
 )
-from publishers.http_exchange import Exchange
 from publishers.sms import channel as sms
 from publishers.sms.channel import Sms, SmsOptions
-from publishers.sms.gateway import GatewayOptions
 from publishers.sms.route import order
 from schemas.messages import Text
+from tests.unit.publishers import fake_gateways
+from tests.unit.publishers.fake_gateways import GATEWAYS, Clock, Known
 
 pytestmark = pytest.mark.unit
-
-
-class FakeOptions(GatewayOptions):
-    kind: Literal["http", "searched", "listening"]
-    name: str
-
-
-class Fake:
-    """Says what its ``will`` says, each once; then accepts."""
-
-    channel = "sms"
-    unclear = Unclear.WAIT
-    of_message = frozenset({"foreign"})
-
-    def __init__(self, options: FakeOptions) -> None:
-        self.name = options.name
-        self.limits = Limits(concurrency=options.concurrency)
-        self.will: list[Callable[[], Receipt]] = []
-        self.taken: list[str] = []
-        self.closed = False
-        self.waits: asyncio.Event | None = None
-        """It says so when it has a message, and never answers."""
-        GATEWAYS[options.name] = self
-
-    async def send(self, message: Text, exchange: Exchange) -> Receipt:
-        await asyncio.sleep(0)
-        if self.will:
-            exchange.begun = True
-            return self.will.pop(0)()
-        exchange.begun = True
-        if self.waits is not None:
-            self.waits.set()
-            await asyncio.Event().wait()
-        self.taken.append(message.key)
-        return Receipt(reference=f"id-{len(self.taken)}")
-
-    async def publish(self, message: Text) -> Receipt:
-        return await self.send(message, Exchange())
-
-    async def aclose(self) -> None:
-        self.closed = True
-
-    def fails(self, error: PublishError, times: int = 1) -> None:
-        def fail() -> Receipt:
-            raise error
-
-        self.will += [fail] * times
-
-
-class Known(Fake):
-    """One that can be asked by key."""
-
-    def __init__(self, options: FakeOptions) -> None:
-        super().__init__(options)
-        self.silent = False
-        self.says: PublishError = Transient("is away")
-        self.asked: list[str] = []
-
-    async def look_up(self, key: str, address: str) -> Receipt | None:
-        self.asked.append(key)
-        if self.silent:
-            raise self.says
-        return Receipt(reference="known") if key in self.taken else None
-
-    async def check(self) -> Sequence[Finding]:
-        return [Finding("host", True, "fine")]
-
-
-class Searched(Fake):
-    """One that can only be searched by number and words."""
-
-    key_kept = sms.Sms.key_kept
-
-    async def find(self, message: Text, since: datetime) -> Receipt | None:
-        return Receipt(reference="found") if message.key in self.taken else None
-
-
-class Listening:
-    """One whose receipts come over a connection of ours. It does not tell how far a message has got."""
-
-    channel = "sms"
-    unclear = Unclear.WAIT
-
-    def __init__(self, options: FakeOptions) -> None:
-        self.limits = Limits(concurrency=options.concurrency)
-        self.reached = asyncio.Event()
-        GATEWAYS[options.name] = self
-
-    async def publish(self, message: Text) -> Receipt:
-        self.reached.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def receive(self, keep: Keep) -> None:
-        await keep(Incoming("receipt", b"{}", reference="42", arrival="1"))
-        await asyncio.Event().wait()
-
-    async def aclose(self) -> None:
-        pass
-
-
-GATEWAYS: dict[str, Any] = {}
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(autouse=True)
 def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     GATEWAYS.clear()
     classes = {"http": "Known", "searched": "Searched", "listening": "Listening"}
-    monkeypatch.setattr(sms, "KINDS", {kind: (__name__, "FakeOptions", name) for kind, name in classes.items()})
+    monkeypatch.setattr(
+        sms, "KINDS", {kind: (fake_gateways.__name__, "FakeOptions", name) for kind, name in classes.items()}
+    )
 
 
 @pytest.fixture

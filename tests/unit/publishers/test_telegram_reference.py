@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from publishers.base import Permanent
-from publishers.pictured import pictured
+from publishers.pictures import pictured
 from publishers.telegram.reference import Chat, Reference
-from publishers.telegram.utf16 import units
+from publishers.utf16 import units
 from schemas.messages import Picture
 
 pytestmark = pytest.mark.unit

@@ -76,6 +76,24 @@ def test_everything_may_stand_in_parameters_instead() -> None:
     assert told is not None and (told.id, told.status, told.error) == ("0A7F", "undelivered", "3:27")
 
 
+@pytest.mark.parametrize(
+    ("network", "state", "dead"),
+    [
+        (b"\x03\x00\x01", b"\x05", True),  # GSM: unknown subscriber
+        (b"\x03\x00\x01", b"\x02", False),  # delivered all the same
+        (b"\x03\x00\x1b", b"\x05", False),  # absent
+        (b"\x02\x00\x01", b"\x05", False),  # another kind of network has other codes
+        (b"", b"\x05", False),
+    ],
+)
+def test_only_the_networks_own_word_says_that_a_number_does_not_exist(network: bytes, state: bytes, dead: bool) -> None:
+    pdu = delivered("id:42 err:001", {STATE: state, TAGS["network_error_code"]: network})
+    told = read(pdu, "as_is", None)
+    assert told is not None and told.address_dead is dead
+    said = parse(as_receipt(told, "as_is").body)
+    assert isinstance(said, SmsReceipt) and said.address_dead is dead
+
+
 def test_state_of_the_parameter_goes_before_the_words_and_a_strange_one_does_not() -> None:
     text = "id:42 stat:ENROUTE"
     for state, status in ((b"\x02", "delivered"), (b"\x63", "buffered"), (b"", "buffered")):

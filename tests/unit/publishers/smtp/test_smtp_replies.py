@@ -66,8 +66,8 @@ def test_unlisted_code_falls_to_its_class_and_is_logged_once(monkeypatch: pytest
     ]
 
 
-DEAD = {"1.1", "1.2", "1.3", "1.6", "1.10", "2.1", "7.17", "7.18"}
-"""What a 5.x.y of these says of the address itself, at RCPT or later."""
+DEAD = {"1.1", "1.2", "1.3", "1.6", "1.10", "7.17", "7.18"}
+"""What a 5.x.y of these says of the address itself, at RCPT or later. A closed or full mailbox (2.1, 2.2) may open."""
 OURS = {"7.8", "7.9", "7.10", "7.11", "7.12"}
 """What a 5.x.y of these says of our own settings."""
 
