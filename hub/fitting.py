@@ -20,7 +20,7 @@ MOST_PARTS = 25
 _URL = r"https?://[^\s<>\"]+"
 _NUMBER = (
     r"[+]?\p{N}+(?:[.,:/'’\-\u2212]\p{N}+|[ \u00a0\u202f]\p{N}{2,3}(?!\p{N})){0,8}"
-    r"(?:[ \u00a0\u202f]?(?:h|€|%|°C|km|m|cm|mm|l)\b(?:[ \u00a0\u202f]?\p{N}{2}\b)?)?"
+    r"(?:[ \u00a0\u202f]?(?:(?:h|km|m|cm|mm|l)\b|€|%|°C)(?:[ \u00a0\u202f]?\p{N}{2}\b)?)?"
 )
 _ATOM = regex.compile(rf"(?P<url>{_URL})|(?P<number>{_NUMBER})|\X")
 _BREAKING = frozenset(" \t\n\r\f\v\u2028\u2029")

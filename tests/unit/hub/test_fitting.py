@@ -4,7 +4,7 @@ import re
 
 import pytest
 import regex
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from hub.fitting import MOST_PARTS, CannotFit, shortened, split
@@ -63,6 +63,9 @@ def test_counters_tell_each_parts_place(text: str, form: PostForm) -> None:
 
 
 @given(_TEXTS, _FORMS)
+@example("x" * 88 + " 1 200,50 € ", _GRAPHEMES)
+@example("x" * 92 + " 12 h 30 fin", _GRAPHEMES)
+@example("x" * 90 + " 30 °C demain", _GRAPHEMES)
 def test_no_cut_falls_inside_an_address_a_number_or_a_grapheme(text: str, form: PostForm) -> None:
     try:
         parts = split(text, form.fits)
@@ -73,7 +76,7 @@ def test_no_cut_falls_inside_an_address_a_number_or_a_grapheme(text: str, form: 
     for part in parts[:-1]:
         position += len(part.body)
         cuts.add(position)
-    whole = [*re.finditer(r"https?://\S+|02 61 91 00 10|12 h 30|1 200,50 €", text), *regex.finditer(r"\X", text)]
+    whole = [*re.finditer(r"https?://\S+|02 61 91 00 10|12 h 30|1 200,50 €|30 °C", text), *regex.finditer(r"\X", text)]
     assert not any(match.start() < cut < match.end() for match in whole for cut in cuts)
 
 
