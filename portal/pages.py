@@ -46,6 +46,10 @@ class Formats:
         shown = format_datetime(moment, "d MMM y, HH:mm:ss", tzinfo=ZoneInfo(zone), locale=self._locale)
         return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="seconds"), shown)
 
+    def day(self, at: datetime, zone: str = "Europe/Paris") -> str:
+        """A day, as it is said to people: 4 novembre 2026."""
+        return str(format_datetime(at, "d MMMM y", tzinfo=ZoneInfo(zone), locale=self._locale))
+
     def number(self, value: float) -> str:
         """1 204 in French, 1,204 in English."""
         return str(format_decimal(value, locale=self._locale))

@@ -43,13 +43,17 @@ def routes(database: Database, pages: Pages, settings: Settings) -> APIRouter:
         if recipient is None:
             return pages.page(request, "leave_invalid.html", status=404)
         async with database.connection() as connection:
-            left = await optouts.suppression(connection, *_of(recipient), recipient.stream)
-        step = "left" if left else "back" if "back" in request.query_params else "ask"
+            silent = await optouts.suppression(connection, *_of(recipient), recipient.stream)
+            # whoever had left everything and came back to information still hears no alerts
+            still = await optouts.suppression(connection, *_of(recipient), "alerts") if recipient.stream else None
+        step = "silent" if silent else "back" if "back" in request.query_params else "ask"
         return pages.page(
             request,
             "leave.html",
             language=recipient.language,
             step=step,
+            silent=silent,
+            alerts="on" if still is None else "off",
             recipient=recipient,
             address=masked(recipient.channel, recipient.address),
         )

@@ -71,7 +71,7 @@ class Handsets:
     def record(self, message: Line, outcome: str, status: int, reason: str | None, rule: str | None) -> None:
         """Journal a decision that keeps nothing (or repeats an earlier answer)."""
         line = {"at": stamp(now()), "kind": "message", "outcome": outcome, "status": status}
-        line |= {"reason": reason, "rule": rule, **self._kept(message)}
+        line |= {"reason": reason, "rule": rule, **message}
         self._note(self.journal.append(line), line)
 
     def take(self, message: Line, behaviour: Behaviour, wants_receipt: bool, route: Line | None = None) -> Line:
@@ -96,7 +96,7 @@ class Handsets:
             "status": behaviour.status,
             "reason": behaviour.code,
             "rule": None if behaviour.name == "ordinary" else behaviour.name,
-            **self._kept(message),
+            **message,
             "id": identity,
             "webhook": webhook if wants_receipt and (route["by"] in self._brings if route else self._post) else None,
         }
@@ -156,9 +156,6 @@ class Handsets:
                 _, count = last.pop(line["number"], (line, 0))
                 last[line["number"]] = (line, count + 1)
         return [(number, line, count) for number, (line, count) in reversed(last.items())]
-
-    def _kept(self, message: Line) -> Line:
-        return message if self._options.bodies else {**message, "text": None}
 
     def _note(self, offset: int, line: Line) -> None:
         """Count a line, index it, schedule its webhook: for a new line as for one read at start."""

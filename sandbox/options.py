@@ -73,7 +73,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--ovh-callback", metavar="URL", help="the address that OVHcloud's receipts call")
     add("--twilio-auth-token-file", type=Path, metavar="FILE", help="what signs Twilio's callbacks; none without it")
     add("--sms-deduplicates", action="store_true", help="a known client_reference gets the first answer")
-    add("--no-bodies", action="store_true", help="keep no mail content and no SMS text")
+    add("--no-bodies", action="store_true", help="keep no mail content")
     add("--latency-ms", type=_milliseconds, default=0.0, help="wait before each answer")
     add("--receipt-delay-ms", type=_milliseconds, default=0.2)
     add("--late-receipt-delay-ms", type=_milliseconds, default=60.0)

@@ -22,6 +22,9 @@ from store.database import Connection, connect
 from tests.integration.portal import scene as scenes
 from tests.integration.portal.scene import Scene
 
+AXE = "() => axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+"""What to run in a page that has loaded axe-core."""
+
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -53,6 +56,15 @@ def absent(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(what, pytrace=False)
     pytest.skip(what)
+
+
+async def tab_to(page: Page, reached: str) -> None:
+    """Press Tab until that JavaScript expression is true of the page."""
+    for _ in range(250):
+        await page.keyboard.press("Tab")
+        if await page.evaluate(reached):
+            return
+    raise AssertionError(f"Tab never makes it true: {reached}")
 
 
 @pytest.fixture
