@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from pydantic import BaseModel
 
+from hub import metrics
 from hub.composing import LOGO, PICTURE, Composer, Subject
 from hub.pictures import BadPicture
 from hub.posting import poster
@@ -18,11 +19,13 @@ from hub.studio import Studio
 from hub.turn import Turn, boot_clock
 from publishers.base import PostForm, Publisher
 from publishers.registry import CHANNELS, open_publisher
+from schemas import tracing
 from schemas.announcements import Content
 from schemas.deliveries import State
 from store import announcements, authorities, batches, deliveries, pictures
 from store.batches import Claimed
 from store.database import Connection, Pool, transaction
+from store.deliveries import Unknowns
 from store.pictures import Entry
 
 log = structlog.get_logger()
@@ -61,7 +64,7 @@ class Deliverer:
         Raises one of store.database.AWAY when the database goes away between windows: the lease then brings the
         batch back, and what was handed over has been recorded.
         """
-        started = boot_clock()
+        started, since = boot_clock(), tracing.now()
         async with transaction(self._pool) as connection:
             batch = await batches.claim(connection, batch_id, self._owner, self._sizes.lease_s)
             if batch is None:
@@ -70,6 +73,12 @@ class Deliverer:
             unknown += [one.recipient_id for one in batch.unclear]
             counts = await deliveries.unknowns(connection, batch.order_id, unknown) if unknown else {}
             subject = await self._subject(connection, batch)
+        metrics.batch_claimed(batch.channel)
+        with tracing.span("deliver", batch.traceparent, since=since, batch=batch_id, channel=batch.channel):
+            tracing.step("claim", since=since)
+            await self._take_turn(batch, subject, counts, started)
+
+    async def _take_turn(self, batch: Claimed, subject: Subject, counts: dict[int, Unknowns], started: float) -> None:
         if batch.channel not in self._channels:
             log.error("channel_not_set_up", channel=batch.channel, batch=batch.id)
             await self._give_back(batch, f"settings: channels.{batch.channel}", timedelta(minutes=1))
@@ -117,6 +126,7 @@ class Deliverer:
                 not_before=batch.claimed_at + pause,
                 unclear=[one.recipient_id for one in batch.unclear],
             )
+        metrics.batch_finished(batch.channel, left=len(left))
 
     async def _illustrated(self, subject: Subject) -> Subject | None:
         """The subject with what its mails show, as small as a mail wants it; None when that is not ready yet.

@@ -1,5 +1,7 @@
 """Fan-out: an order's audience becomes deliveries, page by page; each page is one transaction (store.orders)."""
 
+from hub import metrics
+from schemas import tracing
 from schemas.lanes import Lane
 from store import outbox
 from store.database import Pool, transaction
@@ -16,10 +18,12 @@ async def fan_out(pool: Pool, order: int, lane: Lane, *, page_size: int) -> bool
     the page. Raises one of store.database.AWAY when the database is away.
     """
     for number in range(1, PAGES_PER_MESSAGE + 1):
-        async with transaction(pool) as connection:
-            page = await fan_out_page(connection, order, page_size)
-            if page.last:
-                return True
-            if number == PAGES_PER_MESSAGE:
-                await outbox.put(connection, [order_message(order, lane)])
+        with tracing.span("fan out", order=order, lane=lane.value):
+            async with transaction(pool) as connection:
+                page = await fan_out_page(connection, order, page_size)
+                if number == PAGES_PER_MESSAGE and not page.last:
+                    await outbox.put(connection, [order_message(order, lane)])
+        metrics.page_fanned_out(lane, page.recipients, last=page.last)
+        if page.last:
+            return True
     return False

@@ -6,7 +6,9 @@ from typing import Any
 
 import structlog
 
+from hub import metrics
 from publishers.base import Outcome, Publisher, PublishError, PublishesMany, Report, Transient, Unknown, Untried
+from schemas import tracing
 from schemas.messages import Message
 
 log = structlog.get_logger()
@@ -25,20 +27,22 @@ async def hand_over(publisher: Publisher[Any], messages: Sequence[Message], repo
             open_keys.discard(key)
             report(key, outcome)
 
-    try:
-        async with asyncio.timeout(within):
-            if isinstance(publisher, PublishesMany):
-                await publisher.publish_many(messages, once)
-            else:
-                await _one_by_one(publisher, messages, once)
-    except TimeoutError:
-        _rest(open_keys, once, Unknown("no answer before the deadline"))
-    except asyncio.CancelledError:
-        _rest(open_keys, once, Unknown("interrupted before an answer came"))
-        raise
-    except Exception as error:
-        log.exception("publisher_defect", channel=publisher.channel)
-        _rest(open_keys, once, Transient(f"the publisher failed: {type(error).__name__}"))
+    channel, count = publisher.channel, len(messages)
+    with metrics.handing_over(channel, count), tracing.span("hand over", calls=True, channel=channel, messages=count):
+        try:
+            async with asyncio.timeout(within):
+                if isinstance(publisher, PublishesMany):
+                    await publisher.publish_many(messages, once)
+                else:
+                    await _one_by_one(publisher, messages, once)
+        except TimeoutError:
+            _rest(open_keys, once, Unknown("no answer before the deadline"))
+        except asyncio.CancelledError:
+            _rest(open_keys, once, Unknown("interrupted before an answer came"))
+            raise
+        except Exception as error:
+            log.exception("publisher_defect", channel=channel)
+            _rest(open_keys, once, Transient(f"the publisher failed: {type(error).__name__}"))
     _rest(open_keys, once, Unknown("the publisher said nothing about it"))
 
 

@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from hub import metrics
 from hub.routing import Announce, NothingToEnd, Superseded, Told, is_stale, plan, route_of, unknown_codes
 from hub.rules import Known, Rules, parse_rules
 from publishers.registry import CHANNELS
+from schemas import tracing
 from schemas.announcements import Action
 from schemas.cloudevents import CloudEvent, Headers, Undecodable, decode
 from schemas.events import TYPES, EventData, Invalid, UnknownType, parse, template_of
@@ -159,6 +161,7 @@ class Intake:
                 detail=poison.detail,
             )
             await attempts.forget(connection, message.place)
+        metrics.set_aside(poison.reason)
         log.warning("dead_letter", letter=letter, reason=poison.reason, place=message.place)
 
     async def _understand(self, message: Incoming) -> None:
@@ -171,6 +174,11 @@ class Intake:
             raise _Poison("unknown_type", str(error)) from error
         except Invalid as error:
             raise _Poison("invalid", str(error)) from error
+        brought = event.extensions.get(tracing.HEADER) or tracing.of_headers(message.headers)
+        with tracing.span("intake", str(brought) if brought else None, type=event.type):
+            await self._commit(message, event, data)
+
+    async def _commit(self, message: Incoming, event: CloudEvent, data: EventData) -> None:
         for _ in range(5):
             try:
                 async with transaction(self._pool) as connection:
@@ -178,6 +186,7 @@ class Intake:
                     await attempts.forget(connection, message.place)
             except _Raced:
                 continue
+            metrics.event_taken_in(outcome)
             log.info("event", event_source=event.source, event_id=event.id, outcome=outcome)
             return
         raise RuntimeError("the same matter was written by others five times in a row")

@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 
 import structlog
 
-from hub import addresses, bounces, suppression
+from hub import addresses, bounces, metrics, suppression
+from schemas import tracing
 from schemas.deliveries import DeliveryId, State
 from schemas.stop_words import stop_word
 from schemas.webhooks import BadWebhook, SmsInbound, SmsReceipt, parse
-from store import authorities, deliveries, optouts, receipts
+from store import authorities, deliveries, optouts, orders, receipts
 from store.database import Connection, Pool, transaction
 from store.deliveries import Record
 from store.receipts import KeptReceipt
@@ -21,6 +22,7 @@ async def bind(pool: Pool, receipt_id: int) -> str | None:
 
     Repeating it changes nothing. A receipt for nothing we know is kept as ``unbound``.
     """
+    since, trace = tracing.now(), None
     async with transaction(pool) as connection:
         receipt = await receipts.load(connection, receipt_id)
         if receipt is None or receipt.outcome not in (None, "unbound"):
@@ -30,6 +32,10 @@ async def bind(pool: Pool, receipt_id: int) -> str | None:
         else:
             outcome, delivery = await _sms(connection, receipt)
         await receipts.bind(connection, receipt_id, outcome, delivery)
+        if delivery is not None and tracing.active():
+            trace = await orders.traceparent(connection, delivery.order_id)
+    tracing.step("receipt", trace, since=since, receipt=receipt_id, channel=receipt.channel, outcome=outcome)
+    metrics.receipt_read(receipt.channel, outcome)
     log.info("receipt", receipt=receipt_id, channel=receipt.channel, outcome=outcome)
     return outcome
 

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from time import perf_counter
 
 import structlog
 
-from hub import suppression
+from hub import metrics, suppression
+from schemas import tracing
 from store import batches, deliveries
 from store.batches import Claimed
 from store.database import AWAY, Pool, transaction
@@ -57,13 +59,14 @@ class Recorder:
                 self._pending = []
                 self._something.clear()
                 try:
-                    await self._write(group)
+                    with tracing.span("record", outcomes=len(group)):
+                        await self._write(group)
                 except BaseException:
                     self._pending = [*group, *self._pending]  # whoever flushes next meets the failure, not a gap
                     raise
 
     async def _write(self, group: Sequence[Record]) -> None:
-        pause = 0.1
+        pause, began = 0.1, perf_counter()
         while True:
             try:
                 async with transaction(self._pool) as connection:
@@ -73,6 +76,7 @@ class Recorder:
                         connection, self._batch.order_id, self._batch.channel, group, may_requeue=ours
                     )
                     await suppression.after_records(connection, self._batch.order_id, self._batch.channel, group)
+                metrics.recorded(self._batch.channel, (one.state for one in group), perf_counter() - began)
                 return
             except AWAY as error:
                 log.warning("recording_waits_for_database", batch=self._batch.id, error=type(error).__name__)

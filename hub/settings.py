@@ -88,6 +88,16 @@ class InletSettings(_Frozen):
     port: int = Field(default=8425, ge=0, le=65535)
 
 
+class ObserveSettings(_Frozen):
+    """Where those who watch a worker may ask it: metrics, and whether it lives and is ready."""
+
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """A port of each process' own; ``up`` gives the one after to the next. None: no worker listens."""
+    portal: bool = False
+    """Whether the portal shows its metrics, on its own port, to officers."""
+
+
 class DeliverySettings(_Frozen):
     """Sizes and times of delivery; the defaults are those that docs/guarantees.md reasons with."""
 
@@ -109,6 +119,7 @@ class Settings(_Frozen):
     portal: PortalSettings = PortalSettings()
     inlet: InletSettings = InletSettings()
     delivery: DeliverySettings = DeliverySettings()
+    observe: ObserveSettings = ObserveSettings()
     channels: Mapping[str, Any] = Field(default_factory=dict)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from hub import outcomes
+from hub import metrics, outcomes
 from hub.composing import Composer, Subject, key_of
 from hub.handover import hand_over
 from hub.outcomes import Circumstances
@@ -137,6 +137,7 @@ class Turn:
             if self.unspent:
                 await batches.give_back_room(connection, self.batch, self.unspent)
             await batches.finish(connection, self.batch, left, waits_for=waits_for, not_before=not_before)
+        metrics.batch_finished(self.batch.channel, left=len(left))
 
     def _must_stop(self) -> bool:
         lease_left = self.sizes.lease_s - self.elapsed()
@@ -209,6 +210,7 @@ class Turn:
             if now:
                 again.append(replace(member, standing=standing(record.state, record.attempt), tries=member.tries + 1))
         if self.batch.unclear:
+            metrics.window_interrupted(self.batch.channel, again=len(again))
             log.warning("batch_was_interrupted", batch=self.batch.id, epoch=self.batch.epoch, unclear=len(again))
             await self.recorder.flush()
             async with transaction(self.pool) as connection:

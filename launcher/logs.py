@@ -4,8 +4,13 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
+from structlog.typing import EventDict
+
+from hub import metrics
+from schemas import tracing
 
 
 def configure(*, debug: bool = False) -> None:
@@ -21,6 +26,7 @@ def configure(*, debug: bool = False) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _observed,
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
@@ -28,6 +34,13 @@ def configure(*, debug: bool = False) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _observed(_: Any, level: str, line: EventDict) -> EventDict:
+    """Count the lines that somebody should see, and say which trace a line belongs to."""
+    if level in ("warning", "error", "critical"):
+        metrics.logged(level, str(line["event"]))
+    return {**line, **tracing.ids()}
 
 
 @contextmanager

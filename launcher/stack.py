@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hub.settings import Settings
 from launcher.embedded.kafka import Kafka
 from launcher.embedded.postgres import Postgres
-from launcher.environment import named_elsewhere, remember, secret_file, set_by_town
+from launcher.environment import named_elsewhere, remember, secret_file, set_by_town, settings_of
 from launcher.home import Home
 from launcher.ports import Ports, setting_of
 from launcher.programs import Program
@@ -22,6 +23,7 @@ from store.migrations import migrate
 from streams.worker import ROLES
 
 ROOT = Path(__file__).resolve().parents[1]
+_OBSERVED = "TAMBOUR_OBSERVE__PORT"
 
 
 @dataclass
@@ -41,6 +43,8 @@ class Stack:
     sandbox_options: Sequence[str] = ()
     extra: Mapping[str, str] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
+    observed: int | None = None
+    """Where the first worker may be watched, if the town wants it; each of the others has the port after."""
 
     def __post_init__(self) -> None:
         kafka, database = named_elsewhere(self.own)
@@ -56,6 +60,7 @@ class Stack:
         await supervisor.start_together([*servers, *providers])
         self.environ = {**self.settings(), **self.extra}
         remember(self.home, self.environ)
+        self.observed = self._read().observe.port
         await self.migrate()
         await supervisor.start_together([*(self.worker(role) for role in ROLES), self.portal()])
 
@@ -79,24 +84,27 @@ class Stack:
             found = {name: value for name, value in found.items() if not set_by_town(name, self.own)}
         return found
 
+    def _read(self) -> Settings:
+        return settings_of({**self.own, **self.environ})
+
     async def migrate(self) -> list[str]:
         """Bring the database up to date; returns the migrations applied."""
-        from launcher.environment import settings_of
-
-        connection = await connect(settings_of({**self.own, **self.environ}).database.get_secret_value())
+        connection = await connect(self._read().database.get_secret_value())
         try:
             return await migrate(connection)
         finally:
             await connection.close()
 
     def worker(self, role: str) -> Program:
-        """A worker process of ours."""
+        """A worker process of ours. Where the town has them watched, each has a port of its own, in their order."""
+        port = None if self.observed is None else self.observed + ROLES.index(role)
         return Program(
             name=role,
             argv=(sys.executable, "-m", "launcher", "worker", role),
             log=self.home.logs / f"{role}.log",
-            environ={**self.environ, **self._ours},
+            environ={**self.environ, **self._ours} | ({_OBSERVED: str(port)} if port else {}),
             stop_within=25,
+            ports={port: _OBSERVED} if port else {},
         )
 
     def portal(self) -> Program:

@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Tambour", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    app.include_router(health.routes(database))
+    app.include_router(health.routes(database, figures=settings.observe.portal))
     app.include_router(webhooks.routes(database, settings))
     app.include_router(unsubscribe.routes(database, pages, settings))
     app.include_router(tracking.routes(database, pages, tuple(CHANNELS)))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from schemas import tracing
 from schemas.announcements import Content
 from schemas.lanes import Lane
 from store.database import Connection
@@ -108,14 +109,15 @@ async def order(
     """One order a channel for this version; returns their ids, in the order given."""
     rows = await connection.fetch(
         "INSERT INTO delivery_order"
-        " (announcement_id, version, authority_id, lane, expires, channel, family, broadcast, audience)"
-        " SELECT $1, $2, $3, $4, $5, * FROM unnest($6::text[], $7::text[], $8::boolean[], $9::text[])"
+        " (announcement_id, version, authority_id, lane, expires, traceparent, channel, family, broadcast, audience)"
+        " SELECT $1, $2, $3, $4, $5, $6, * FROM unnest($7::text[], $8::text[], $9::boolean[], $10::text[])"
         " RETURNING id",
         announcement,
         version,
         authority_id,
         content.lane.value,
         content.expires,
+        tracing.traceparent(),
         [one.channel for one in orders],
         [one.family for one in orders],
         [one.broadcast for one in orders],

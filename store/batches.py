@@ -55,6 +55,7 @@ class Claimed:
     unclear_since: datetime
     members: tuple[Member, ...]
     unclear: tuple[Member, ...]
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ async def claim(connection: Connection, batch: int, owner: str, lease_s: float) 
     if row is None:
         return None
     order = await connection.fetchrow(
-        "SELECT announcement_id, version, authority_id, channel, family, lane, expires"
+        "SELECT announcement_id, version, authority_id, channel, family, lane, expires, traceparent"
         " FROM delivery_order WHERE id = $1",
         row["order_id"],
     )
@@ -125,6 +126,7 @@ async def claim(connection: Connection, batch: int, owner: str, lease_s: float) 
         unclear_since=row["in_flight_since"] or row["changed_at"],
         members=tuple(one for one in members if one.recipient_id not in in_flight),
         unclear=tuple(one for one in members if one.recipient_id in in_flight),
+        traceparent=order["traceparent"],
     )
 
 

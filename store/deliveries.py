@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas import tracing
 from schemas.cloudevents import CloudEvent, encode_structured
 from schemas.deliveries import ENDS, DeliveryId, State, standing
 from store import outbox
@@ -145,6 +146,7 @@ def status(order_id: int, channel: str, records: Sequence[Record]) -> outbox.Out
         type=STATUS_TYPE,
         time=records[0].at,
         subject=channel,
+        extensions=tracing.extensions(),
         data={
             "channel": channel,
             "deliveries": [[DeliveryId(order_id, one.recipient_id).public, one.state.word] for one in records],

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from schemas import tracing
 from schemas.deliveries import State, standing
 from schemas.lanes import Lane
 from store import outbox
@@ -35,9 +36,17 @@ def order_message(order: int, lane: Lane | str) -> outbox.Outgoing:
     return outbox.Outgoing(fan_out_topic(lane), json.dumps({"order": order}).encode(), key=b"%d" % order)
 
 
-def batch_message(batch: int, family: str, lane: Lane | str) -> outbox.Outgoing:
-    """Offers a batch to the workers of its family and lane."""
-    return outbox.Outgoing(batches_topic(family, lane), json.dumps({"batch": batch}).encode(), key=b"%d" % batch)
+def batch_message(batch: int, family: str, lane: Lane | str, trace: str | None = None) -> outbox.Outgoing:
+    """Offers a batch to the workers of its family and lane. ``trace`` is its order's traceparent."""
+    headers = ((tracing.HEADER, trace.encode()),) if trace else ()
+    topic, value = batches_topic(family, lane), json.dumps({"batch": batch}).encode()
+    return outbox.Outgoing(topic, value, b"%d" % batch, headers)
+
+
+async def traceparent(connection: Connection, order: int) -> str | None:
+    """The trace that an order belongs to."""
+    found: str | None = await connection.fetchval("SELECT traceparent FROM delivery_order WHERE id = $1", order)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

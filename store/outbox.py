@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from schemas import tracing
 from store.database import Connection
 
 
@@ -35,7 +36,7 @@ def read_headers(written: Sequence[Sequence[str]]) -> tuple[tuple[str, bytes], .
 
 
 async def put(connection: Connection, messages: Sequence[Outgoing]) -> None:
-    """Add messages to the caller's transaction; its commit wakes the relay."""
+    """Add messages to the caller's transaction; its commit wakes the relay. Each carries the trace of this moment."""
     if messages:
         await connection.execute(
             "INSERT INTO outbox (topic, key, value, headers)"
@@ -44,7 +45,7 @@ async def put(connection: Connection, messages: Sequence[Outgoing]) -> None:
             [message.topic for message in messages],
             [message.key for message in messages],
             [message.value for message in messages],
-            [json.dumps(written_headers(message.headers)) for message in messages],
+            [json.dumps(written_headers(tracing.with_header(message.headers))) for message in messages],
         )
 
 

@@ -6,6 +6,7 @@ clocks and dispatchers may run. Times are the database's.
 
 from collections.abc import Sequence
 
+from schemas import tracing
 from schemas.lanes import Lane
 from store import outbox
 from store.database import Connection
@@ -53,12 +54,15 @@ async def dispatch(connection: Connection, family: str, lane: Lane, depth: int) 
     rows = await connection.fetch(
         f"UPDATE batch SET state = 'dispatched', waits_for = NULL, changed_at = clock_timestamp(),"
         f" lease_until = clock_timestamp() + interval '{DISPATCH_LEASE_S} seconds'"
-        f" WHERE id IN ({_CHOOSE}) AND state = 'waiting' RETURNING id",
+        f" WHERE id IN ({_CHOOSE}) AND state = 'waiting'"
+        " RETURNING id, (SELECT traceparent FROM delivery_order o WHERE o.id = batch.order_id)",
         family,
         lane.value,
         depth - under_way,
     )
-    await outbox.put(connection, [batch_message(row["id"], family, lane) for row in rows])
+    await outbox.put(connection, [batch_message(row["id"], family, lane, row["traceparent"]) for row in rows])
+    for row in rows:
+        tracing.step("dispatch", row["traceparent"], batch=row["id"], lane=lane.value)
     return len(rows)
 
 

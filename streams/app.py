@@ -1,5 +1,6 @@
 """The Faust application of one process, set up so that nothing is lost (see streams/loop.py)."""
 
+import asyncio
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,8 @@ from mode import Service
 from hub.settings import KafkaSettings
 
 log = structlog.get_logger()
+
+_LAG_WITHIN_S = 5.0
 
 
 class _CappedConsumer(Consumer):
@@ -31,6 +34,14 @@ class _CappedConsumer(Consumer):
             return self._offset(tp) if acknowledged else None
         finally:
             acknowledged.extend(held)
+
+    async def behind(self) -> dict[tuple[str, int], int]:
+        """Messages of each partition of ours that are not acknowledged: its end, less what is committed."""
+        ours = self.assignment()
+        ends = await self.highwaters(*ours) if ours else {}
+        return {
+            (tp.topic, tp.partition): max(0, ends.get(tp, 0) - max(0, self._committed_offset[tp] or 0)) for tp in ours
+        }
 
     def _offset(self, tp: Any) -> int | None:
         found: int | None = super()._new_offset(tp)
@@ -80,6 +91,19 @@ class App(faust.App):
 
     left_to_nobody: frozenset[str] | set[str] = frozenset()
     """Topics that the last assignment, if this worker made it, gave to nobody."""
+    joined = False
+    """Whether its group has given this worker its partitions, be they none; not while they change hands."""
+
+    def partitions(self) -> int:
+        """How many partitions are this worker's."""
+        return len(self.consumer.assignment()) if self.joined else 0
+
+    async def behind(self) -> dict[tuple[str, int], int]:
+        """By topic and partition of ours, how many messages are not dealt with. TimeoutError when Kafka is away."""
+        if not self.joined:
+            return {}
+        async with asyncio.timeout(_LAG_WITHIN_S):
+            return await cast(_CappedConsumer, self.consumer).behind()
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self, loop=self.loop)
@@ -109,7 +133,18 @@ def make_app(group: str, kafka: KafkaSettings, folder: Path) -> App:
         PartitionAssignor=_WholeAssignor,
     )
     cast(Any, app).service(WholeAssignment(app))  # an instance will do, though its annotation says a class
+    _note_assignments(app)
     return app
+
+
+def _note_assignments(app: App) -> None:
+    @app.on_partitions_assigned.connect(weak=False)
+    async def assigned(*_: Any, **__: Any) -> None:
+        app.joined = True
+
+    @app.on_partitions_revoked.connect(weak=False)
+    async def revoked(*_: Any, **__: Any) -> None:
+        app.joined = False
 
 
 def _credentials(kafka: KafkaSettings) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from hub import scheduling
+from hub import metrics, scheduling
 from store import outbox, receipts, schedule
 from store.database import Pool, transaction
 from store.orders import order_message
@@ -35,6 +35,7 @@ class Clock(RowService):
         async with transaction(self._pool) as connection:
             lost = await schedule.dispatch_lost(connection)
         if lost:
+            metrics.batches_lost(lost)
             log.warning("batches_dispatched_again", count=lost)
         if time.monotonic() >= self._seldom_at:
             self._seldom_at = time.monotonic() + _SELDOM_S

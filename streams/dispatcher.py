@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from hub import metrics
 from store import schedule
 from store.database import Pool, transaction
 from streams.service import RowService
@@ -24,6 +25,7 @@ class Dispatcher(RowService):
             roads = await schedule.roads_with_work(connection)
         for family, lane in roads:
             async with transaction(self._pool) as connection:
-                await schedule.dispatch(connection, family, lane, self._depth)
+                offered = await schedule.dispatch(connection, family, lane, self._depth)
+            metrics.batches_dispatched(lane, offered)
         await asyncio.sleep(_GATHER_S)
         return False

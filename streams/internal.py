@@ -7,6 +7,8 @@ from typing import Any
 
 import structlog
 
+from hub import metrics
+from schemas import tracing
 from store import deadletters
 from store.database import AWAY, Pool, transaction
 
@@ -25,7 +27,8 @@ async def for_each(
     async def one(event: Any) -> int:
         async with turns:
             try:
-                await deal(_id(event.message.value, name))
+                with tracing.received(tracing.of_headers(event.message.headers)):
+                    await deal(_id(event.message.value, name))
             except AWAY:
                 raise
             except Exception as error:
@@ -59,3 +62,4 @@ async def _set_aside(pool: Pool, message: Any, error: Exception) -> None:
             reason="defect",
             detail=f"Tambour failed on its own message: {type(error).__name__}: {error}. Report it, put it back.",
         )
+    metrics.set_aside("defect")

@@ -1,12 +1,14 @@
 """The relay: outbox rows to Kafka. A row is deleted only once the broker has acknowledged its message."""
 
 import asyncio
+from time import perf_counter
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
+from hub import metrics
 from hub.settings import KafkaSettings
 from store import deadletters, outbox
 from store.database import Connection, Pool, transaction
@@ -31,6 +33,7 @@ class Relay(RowService):
     async def work(self) -> bool:
         """Relay one group of rows; True when there may be more."""
         producer = await self._ready()
+        began = perf_counter()
         try:
             async with transaction(self._pool) as connection:
                 rows = await outbox.take(connection, _AT_ONCE)
@@ -47,6 +50,7 @@ class Relay(RowService):
                             await _set_aside(connection, row, one, error)
                     await asyncio.gather(*acknowledged)
                 await outbox.remove(connection, [row for row, _ in rows])
+            metrics.relayed((one.topic for _, one in rows), perf_counter() - began)
         except BaseException:
             await self._drop()
             raise
@@ -94,4 +98,5 @@ async def _set_aside(connection: Connection, row: int, one: outbox.Outgoing, err
         reason="too_large",
         detail=f"Kafka does not take a message of {len(one.value):,} bytes. Put it back mended: shorter.",
     )
+    metrics.set_aside("too_large")
     log.error("message_too_large", topic=one.topic, size=len(one.value), error=str(error))

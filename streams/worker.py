@@ -5,7 +5,7 @@ import os
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 import structlog
@@ -23,9 +23,12 @@ from streams import deliver_agent, fanout_agent, intake_agent, receipts_agent, t
 from streams.app import App, make_app
 from streams.clock import Clock
 from streams.dispatcher import Dispatcher
+from streams.exposing import Door
+from streams.gauges import WorkerGauges
 from streams.inlet import Inlet
 from streams.receiver import Receiver
 from streams.relay import Relay
+from streams.rows import RowGauges
 
 log = structlog.get_logger()
 
@@ -38,7 +41,10 @@ def run(role: str, settings: Settings, folder: Path) -> None:
     """Be one worker until SIGTERM. Exits non-zero when it had to end: whoever supervises starts it again."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    door = Door(settings)
+    loop.run_until_complete(door.open())
     worker = loop.run_until_complete(_prepare(role, settings, folder, loop))
+    door.app, door.stopping = cast(App, worker.app), worker.stopping
     log.info("worker_starts", role=role, pid=os.getpid())
     worker.execute_from_commandline()
 
@@ -49,6 +55,8 @@ async def _prepare(role: str, settings: Settings, folder: Path, loop: asyncio.Ab
     await topics.ensure(settings.kafka)
     pool = await open_pool(dsn)
     app = make_app(f"tambour-{role}", settings.kafka, folder)
+    if settings.observe.port is not None:
+        cast(Any, app).service(WorkerGauges(app, role, folder))
     worker = _Worker(app, loop=loop, redirect_stdouts=False, override_logging=False, quiet=True)
     if role == CORE:
         _core(app, pool, dsn, settings)
@@ -87,6 +95,8 @@ def _core(app: App, pool: Pool, dsn: str, settings: Settings) -> None:
         Clock(pool, dsn, batch_size=settings.delivery.batch_size),
         Inlet(pool, settings.inlet, signer, settings.links.bounce_domain),
     ]
+    if settings.observe.port is not None:
+        services.append(RowGauges(pool))
     for service in services:
         app.service(service)
 

@@ -16,7 +16,9 @@ __all__ = ["town"]
 
 def event(value: bytes, offset: int = 0) -> Any:
     return SimpleNamespace(
-        message=SimpleNamespace(topic="tambour.orders.bulk", partition=0, offset=offset, key=None, value=value)
+        message=SimpleNamespace(
+            topic="tambour.orders.bulk", partition=0, offset=offset, key=None, value=value, headers=None
+        )
     )
 
 
