@@ -1,7 +1,7 @@
-"""Fan-out of an order: a page of its audience becomes deliveries and a batch, in one transaction.
+"""Fan-out of an order: a page of its audience becomes deliveries and batches, in one transaction.
 
-The audience is what matches when its page is read. The cursor, the deliveries, the batch and the message that
-announces it are committed together, so a page that is repeated after a crash finds its cursor moved on.
+The audience is what matches when its page is read. The cursor, the deliveries, the batches and the messages that
+announce them are committed together, so a page that is repeated after a crash finds its cursor moved on.
 """
 
 import json
@@ -94,11 +94,11 @@ WITH page AS ({{audience}} ORDER BY id LIMIT $2),
 SELECT array_agg(id ORDER BY id) FROM page"""
 
 
-async def fan_out_page(connection: Connection, order: int, size: int) -> Page:
-    """Read the next ``size`` recipients of an order and make their deliveries and batch.
+async def fan_out_page(connection: Connection, order: int, size: int, batch_size: int | None = None) -> Page:
+    """Read the next ``size`` recipients of an order and make their deliveries and batches.
 
-    Part of the caller's transaction, which must commit page by page. A batch of the urgent lane is dispatched
-    by this very commit; others wait for the dispatcher's turn.
+    A batch holds ``batch_size`` of them, or the whole page. Part of the caller's transaction, which must commit page
+    by page. Batches of the urgent lane are dispatched by this very commit; others wait for the dispatcher's turn.
     """
     row = await connection.fetchrow(_LOCK_ORDER, order)
     if row is None or row["fanned_out_at"] is not None:
@@ -115,7 +115,7 @@ async def fan_out_page(connection: Connection, order: int, size: int) -> Page:
         last,
     )
     if members:
-        await _add_batch(connection, row, members)
+        await _add_batches(connection, row, members, batch_size or size)
     return Page(len(members), last)
 
 
@@ -139,11 +139,13 @@ async def _insert_page(connection: Connection, row: Row, size: int) -> list[int]
     return list(found or [])
 
 
-async def _add_batch(connection: Connection, row: Row, members: list[int]) -> None:
+async def _add_batches(connection: Connection, row: Row, members: list[int], size: int) -> None:
     urgent = row["lane"] == Lane.URGENT
-    batch: int = await connection.fetchval(
+    batches = await connection.fetch(
         "INSERT INTO batch (order_id, authority_id, channel, family, lane, members, state, lease_until)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $8 THEN now() + interval '10 seconds' END) RETURNING id",
+        " SELECT $1, $2, $3, $4, $5, ($6::bigint[])[first : first + $9 - 1], $7,"
+        "  CASE WHEN $8 THEN now() + interval '10 seconds' END"
+        " FROM generate_series(1, cardinality($6::bigint[]), $9::int) AS page(first) ORDER BY first RETURNING id",
         row["id"],
         row["authority_id"],
         row["channel"],
@@ -152,8 +154,9 @@ async def _add_batch(connection: Connection, row: Row, members: list[int]) -> No
         members,
         "dispatched" if urgent else "waiting",
         urgent,
+        size,
     )
     if urgent:
-        await outbox.put(connection, [batch_message(batch, row["family"], row["lane"])])
+        await outbox.put(connection, [batch_message(batch["id"], row["family"], row["lane"]) for batch in batches])
     else:
         await connection.execute("SELECT pg_notify('batches', '')")
