@@ -15,6 +15,7 @@ KAFKA, DATABASE, LOOP, REST = "kafka client", "database client", "event loop", "
 _WHOLE: Mapping[str, str] = {
     "streams/intake_agent.py": INTAKE,
     "hub/intake.py": INTAKE,
+    "hub/intake_group.py": INTAKE,
     "hub/routing.py": INTAKE,
     "hub/rules.py": INTAKE,
     "store/events.py": INTAKE,

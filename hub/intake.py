@@ -3,16 +3,20 @@
 Attempts are counted before a message is decoded, once a process: a database that goes away and comes back is no
 fault of the message's. A batch in which an earlier process attempted something is taken one message at a time: so
 the message that kills its worker is alone when it does, and is set aside the third time.
+
+Other batches are taken in by one commit, but for the events that it leaves (hub.intake_group): those are dealt with
+after it, one by one.
 """
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from hub import metrics
+from hub.intake_group import Candidate, Raced, arrival_of, take_in_together
 from hub.routing import Announce, NothingToEnd, Superseded, Told, is_stale, plan, route_of, unknown_codes
 from hub.rules import Known, Rules, parse_rules
 from publishers.registry import CHANNELS
@@ -23,7 +27,7 @@ from schemas.events import TYPES, EventData, Invalid, UnknownType, parse, templa
 from store import announcements, attempts, authorities, deadletters, events, outbox
 from store.announcements import NewOrder
 from store.authorities import Authority
-from store.database import AWAY, Connection, Pool, transaction
+from store.database import AWAY, CROSSED, Connection, Pool, transaction
 from store.orders import order_message
 
 log = structlog.get_logger()
@@ -49,6 +53,11 @@ class Incoming:
         """Topic, partition and offset."""
         return self.topic, self.partition, self.offset
 
+    @property
+    def line(self) -> object:
+        """Messages of one line keep their order."""
+        return self.key or self.partition
+
 
 class _Poison(Exception):
     """This message can't become an announcement: a word to filter by, and what to say."""
@@ -57,10 +66,6 @@ class _Poison(Exception):
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
-
-
-class _Raced(Exception):
-    """Another worker recorded the same event or matter first: look again."""
 
 
 class Intake:
@@ -99,8 +104,8 @@ class Intake:
     async def _together(self, messages: Sequence[Incoming]) -> list[int]:
         """Messages of one key keep their order; different keys do not wait for each other."""
         by_key: dict[object, list[Incoming]] = {}
-        for message in messages:
-            by_key.setdefault(message.key or message.partition, []).append(message)
+        for message in await self._in_one_commit(messages):
+            by_key.setdefault(message.line, []).append(message)
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def in_order(line: Sequence[Incoming]) -> list[int]:
@@ -114,6 +119,32 @@ class Intake:
                 raise found
             defects += found
         return defects
+
+    async def _in_one_commit(self, messages: Sequence[Incoming]) -> list[Incoming]:
+        """Take in together what can be; returns the others, in their order, of which nothing is recorded yet."""
+        read = _read(messages) if len(messages) > 1 else []
+        if len(read) < 2:
+            return list(messages)
+        try:
+            async with transaction(self._pool) as connection:
+                group = [candidate for _, candidate in read]
+                outcomes = await take_in_together(connection, group, self._parsed, self._max_age)
+                taken = {read[position][0]: outcome for position, outcome in outcomes.items()}
+                await attempts.forget_all(connection, [messages[index].place for index in taken])
+        except Raced:
+            return list(messages)
+        except CROSSED:
+            return list(messages)
+        except AWAY:
+            raise
+        except Exception as error:  # whose fault it is shows when each is alone
+            log.warning("group_taken_apart", messages=len(messages), error=f"{type(error).__name__}: {error}")
+            return list(messages)
+        for position, outcome in outcomes.items():
+            event = read[position][1].event
+            metrics.event_taken_in(outcome)
+            log.info("event", event_source=event.source, event_id=event.id, outcome=outcome)
+        return [message for index, message in enumerate(messages) if index not in taken]
 
     async def _alone(self, message: Incoming) -> int:
         if message.place in self._counted:
@@ -165,17 +196,8 @@ class Intake:
         log.warning("dead_letter", letter=letter, reason=poison.reason, place=message.place)
 
     async def _understand(self, message: Incoming) -> None:
-        try:
-            event = decode(message.value, message.headers)
-            data = parse(event)
-        except Undecodable as error:
-            raise _Poison("undecodable", str(error)) from error
-        except UnknownType as error:
-            raise _Poison("unknown_type", str(error)) from error
-        except Invalid as error:
-            raise _Poison("invalid", str(error)) from error
-        brought = event.extensions.get(tracing.HEADER) or tracing.of_headers(message.headers)
-        with tracing.span("intake", str(brought) if brought else None, type=event.type):
+        event, data = _understood(message)
+        with tracing.span("intake", _trace_of(event, message), type=event.type):
             await self._commit(message, event, data)
 
     async def _commit(self, message: Incoming, event: CloudEvent, data: EventData) -> None:
@@ -184,7 +206,7 @@ class Intake:
                 async with transaction(self._pool) as connection:
                     outcome = await self._admit(connection, event, data)
                     await attempts.forget(connection, message.place)
-            except _Raced:
+            except Raced:
                 continue
             metrics.event_taken_in(outcome)
             log.info("event", event_source=event.source, event_id=event.id, outcome=outcome)
@@ -201,22 +223,9 @@ class Intake:
         if faults:
             raise _Poison("invalid", "\n".join(map(str, faults)))
         announcement, version, outcome = await self._decide(connection, event, data, authority)
-        arrival = events.Arrival(
-            source=event.source,
-            event_id=event.id,
-            type=event.type,
-            authority_id=authority.id,
-            matter=data.matter,
-            revision=data.revision,
-            action=data.action.value,
-            outcome=outcome,
-            occurred_at=event.time,
-            payload=data.model_dump(mode="json"),
-            announcement_id=announcement,
-            version=version,
-        )
-        if await events.add(connection, arrival) is None:
-            raise _Raced
+        arrival = arrival_of(event, data, authority, outcome, data.model_dump(mode="json"))
+        if await events.add(connection, replace(arrival, announcement_id=announcement, version=version)) is None:
+            raise Raced
         return outcome
 
     async def _decide(
@@ -225,7 +234,7 @@ class Intake:
         """Announcement, version and outcome; announcement and orders are written on the way."""
         if is_stale(event.time, data.expires, datetime.now(UTC), self._max_age):
             return None, None, "stale"
-        rules = await self._rules_of(connection, authority)
+        rules = self._parsed(authority, await authorities.rules(connection, authority.id))
         route = None if rules is None else route_of(rules, data)
         if route is None:
             return None, None, "no_rule"
@@ -254,7 +263,7 @@ class Intake:
         if known is None:
             made = await announcements.first(connection, authority.id, content)
             if made is None:
-                raise _Raced
+                raise Raced
             announcement, version = made, 1
         else:
             announcement = known.id
@@ -273,8 +282,8 @@ class Intake:
         await outbox.put(connection, [order_message(order, content.lane) for order in orders])
         return announcement, version
 
-    async def _rules_of(self, connection: Connection, authority: Authority) -> Rules | None:
-        found = await authorities.rules(connection, authority.id)
+    def _parsed(self, authority: Authority, found: tuple[str, str] | None) -> Rules | None:
+        """Rules from their file name and text; parsed again only when the text has changed."""
         if found is None:
             return None
         filename, source = found
@@ -282,6 +291,38 @@ class Intake:
         if cached is None or cached[0] != source:
             cached = self._rules[authority.id] = source, parse_rules(source, filename, known_to(authority))
         return cached[1]
+
+
+def _understood(message: Incoming) -> tuple[CloudEvent, EventData]:
+    try:
+        event = decode(message.value, message.headers)
+        return event, parse(event)
+    except Undecodable as error:
+        raise _Poison("undecodable", str(error)) from error
+    except UnknownType as error:
+        raise _Poison("unknown_type", str(error)) from error
+    except Invalid as error:
+        raise _Poison("invalid", str(error)) from error
+
+
+def _trace_of(event: CloudEvent, message: Incoming) -> str | None:
+    brought = event.extensions.get(tracing.HEADER) or tracing.of_headers(message.headers)
+    return str(brought) if brought else None
+
+
+def _read(messages: Sequence[Incoming]) -> list[tuple[int, Candidate]]:
+    """What can be understood, each with its index, of every line until something can't be."""
+    found: list[tuple[int, Candidate]] = []
+    stopped: set[object] = set()
+    for index, message in enumerate(messages):
+        if message.line in stopped:
+            continue
+        try:
+            event, data = _understood(message)
+            found.append((index, Candidate(message.line, event, data, _trace_of(event, message))))
+        except Exception:  # it is told when the message is dealt with alone
+            stopped.add(message.line)
+    return found
 
 
 def known_to(authority: Authority) -> Known:

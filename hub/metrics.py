@@ -75,14 +75,14 @@ def set_aside(reason: str) -> None:
     DEAD_LETTERS.labels(reason).inc()
 
 
-def page_fanned_out(lane: Lane, recipients: int, *, last: bool) -> None:
-    """A page of an audience is committed. An urgent one dispatches its batch itself."""
+def page_fanned_out(lane: Lane, recipients: int, *, dispatched: int, last: bool) -> None:
+    """A page of an audience is committed. An urgent one dispatches its batches itself."""
     FAN_OUT_PAGES.labels(lane.value).inc()
     FAN_OUT_RECIPIENTS.labels(lane.value).inc(recipients)
     if last:
         FAN_OUTS_ENDED.labels(lane.value).inc()
-    if recipients and lane is Lane.URGENT:
-        batches_dispatched(lane, 1)
+    if dispatched:
+        batches_dispatched(lane, dispatched)
 
 
 def batches_dispatched(lane: Lane, count: int) -> None:

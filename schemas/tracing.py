@@ -30,10 +30,7 @@ def active() -> bool:
 
 def traceparent() -> str | None:
     """The context of this moment, to be passed on; None outside every trace."""
-    here = trace.get_current_span().get_span_context()
-    if not here.is_valid:
-        return None
-    return f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}"
+    return _written(trace.get_current_span())
 
 
 def extensions() -> dict[str, str]:
@@ -100,11 +97,22 @@ def span(
         one.end()
 
 
-def step(name: str, parent: str | None = None, *, since: int | None = None, **attributes: Attribute) -> None:
-    """A step that is over already; it had no steps of its own."""
-    if active():
-        within = _context_of(parent) if parent else None
-        _TRACER.start_span(name, within, attributes=_named(attributes), start_time=since).end()
+def step(name: str, parent: str | None = None, *, since: int | None = None, **attributes: Attribute) -> str | None:
+    """A step that is over already; it had no steps of its own. Returns its context, to be passed on."""
+    if not (parent or active()):
+        return traceparent()
+    one = _TRACER.start_span(
+        name, _context_of(parent) if parent else None, SpanKind.INTERNAL, _named(attributes), start_time=since
+    )
+    one.end()
+    return _written(one)
+
+
+def _written(one: trace.Span) -> str | None:
+    here = one.get_span_context()
+    if not here.is_valid:
+        return None
+    return f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}"
 
 
 def _named(attributes: Mapping[str, Attribute]) -> dict[str, Attribute] | None:

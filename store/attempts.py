@@ -49,3 +49,15 @@ async def forget(connection: Connection, place: Place) -> None:
     await connection.execute(
         "DELETE FROM intake_attempt WHERE topic = $1 AND partition_no = $2 AND message_offset = $3", *place
     )
+
+
+async def forget_all(connection: Connection, places: Sequence[Place]) -> None:
+    """The same for the messages of one commit."""
+    await connection.execute(
+        "DELETE FROM intake_attempt USING unnest($1::text[], $2::int[], $3::bigint[]) AS m(topic, partition_no, at)"
+        " WHERE intake_attempt.topic = m.topic AND intake_attempt.partition_no = m.partition_no"
+        " AND message_offset = m.at",
+        [place[0] for place in places],
+        [place[1] for place in places],
+        [place[2] for place in places],
+    )

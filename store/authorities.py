@@ -1,6 +1,6 @@
 """Authorities with their areas, themes and rules: who speaks, about what, to where."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,12 @@ async def find(connection: Connection, code: str) -> Authority | None:
     """The authority with that code (INSEE or SIREN), None when there is none."""
     row = await connection.fetchrow(_ONE + " WHERE a.code = $1", code)
     return None if row is None else _authority(row)
+
+
+async def find_all(connection: Connection, codes: Collection[str]) -> dict[str, Authority]:
+    """The authorities with these codes, by code; without those there are none of."""
+    rows = await connection.fetch(_ONE + " WHERE a.code = ANY($1::text[])", list(codes))
+    return {row["code"]: _authority(row) for row in rows}
 
 
 async def get(connection: Connection, authority_id: int) -> Authority:
@@ -121,6 +127,14 @@ async def rules(connection: Connection, authority_id: int) -> tuple[str, str] | 
     """File name and text of the authority's rules, None before the first import."""
     row = await connection.fetchrow("SELECT filename, source FROM rule_set WHERE authority_id = $1", authority_id)
     return None if row is None else (row["filename"], row["source"])
+
+
+async def rules_of_all(connection: Connection, ids: Collection[int]) -> dict[int, tuple[str, str]]:
+    """File name and text of these authorities' rules, by the authority's id; without those that have none."""
+    rows = await connection.fetch(
+        "SELECT authority_id, filename, source FROM rule_set WHERE authority_id = ANY($1::bigint[])", list(ids)
+    )
+    return {row["authority_id"]: (row["filename"], row["source"]) for row in rows}
 
 
 async def speaking_as(connection: Connection, sender: str) -> list[tuple[int, Stream]]:

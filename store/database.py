@@ -14,6 +14,9 @@ else:
     Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
     Pool = asyncpg.Pool
 
+CROSSED: tuple[type[Exception], ...] = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""Two transactions were in each other's way, and this one was undone."""
+
 AWAY: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
@@ -24,8 +27,7 @@ AWAY: tuple[type[BaseException], ...] = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
+    *CROSSED,
 )
 """Failures that pass: the same work done again later is expected to succeed. Anything else is a defect."""
 

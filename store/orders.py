@@ -1,7 +1,7 @@
-"""Fan-out of an order: a page of its audience becomes deliveries and a batch, in one transaction.
+"""Fan-out of an order: a page of its audience becomes deliveries and batches, in one transaction.
 
-The audience is what matches when its page is read. The cursor, the deliveries, the batch and the message that
-announces it are committed together, so a page that is repeated after a crash finds its cursor moved on.
+The audience is what matches when its page is read. The cursor, the deliveries, the batches and the messages that
+announce them are committed together, so a page that is repeated after a crash finds its cursor moved on.
 """
 
 import json
@@ -31,16 +31,19 @@ def batches_topic(family: str, lane: Lane | str) -> str:
     return f"tambour.batches.{family}.{Lane(lane).value}"
 
 
-def order_message(order: int, lane: Lane | str) -> outbox.Outgoing:
-    """Asks for the next pages of an order."""
-    return outbox.Outgoing(fan_out_topic(lane), json.dumps({"order": order}).encode(), key=b"%d" % order)
+def order_message(order: int, lane: Lane | str, trace: str | None = None) -> outbox.Outgoing:
+    """Asks for the next pages of an order. ``trace`` is its traceparent."""
+    return outbox.Outgoing(fan_out_topic(lane), json.dumps({"order": order}).encode(), b"%d" % order, _traced(trace))
 
 
 def batch_message(batch: int, family: str, lane: Lane | str, trace: str | None = None) -> outbox.Outgoing:
     """Offers a batch to the workers of its family and lane. ``trace`` is its order's traceparent."""
-    headers = ((tracing.HEADER, trace.encode()),) if trace else ()
     topic, value = batches_topic(family, lane), json.dumps({"batch": batch}).encode()
-    return outbox.Outgoing(topic, value, b"%d" % batch, headers)
+    return outbox.Outgoing(topic, value, b"%d" % batch, _traced(trace))
+
+
+def _traced(trace: str | None) -> tuple[tuple[str, bytes], ...]:
+    return ((tracing.HEADER, trace.encode()),) if trace else ()
 
 
 async def traceparent(connection: Connection, order: int) -> str | None:
@@ -55,6 +58,8 @@ class Page:
 
     recipients: int
     last: bool
+    dispatched: int = 0
+    """Batches that this very page offers to workers."""
 
 
 _LOCK_ORDER = """
@@ -103,11 +108,11 @@ WITH page AS ({{audience}} ORDER BY id LIMIT $2),
 SELECT array_agg(id ORDER BY id) FROM page"""
 
 
-async def fan_out_page(connection: Connection, order: int, size: int) -> Page:
-    """Read the next ``size`` recipients of an order and make their deliveries and batch.
+async def fan_out_page(connection: Connection, order: int, size: int, batch_size: int | None = None) -> Page:
+    """Read the next ``size`` recipients of an order and make their deliveries and batches.
 
-    Part of the caller's transaction, which must commit page by page. A batch of the urgent lane is dispatched
-    by this very commit; others wait for the dispatcher's turn.
+    A batch holds ``batch_size`` of them, or the whole page. Part of the caller's transaction, which must commit page
+    by page. Batches of the urgent lane are dispatched by this very commit; others wait for the dispatcher's turn.
     """
     row = await connection.fetchrow(_LOCK_ORDER, order)
     if row is None or row["fanned_out_at"] is not None:
@@ -123,9 +128,8 @@ async def fan_out_page(connection: Connection, order: int, size: int) -> Page:
         len(members),
         last,
     )
-    if members:
-        await _add_batch(connection, row, members)
-    return Page(len(members), last)
+    dispatched = await _add_batches(connection, row, members, batch_size or size) if members else 0
+    return Page(len(members), last, dispatched)
 
 
 async def _insert_page(connection: Connection, row: Row, size: int) -> list[int]:
@@ -148,11 +152,13 @@ async def _insert_page(connection: Connection, row: Row, size: int) -> list[int]
     return list(found or [])
 
 
-async def _add_batch(connection: Connection, row: Row, members: list[int]) -> None:
+async def _add_batches(connection: Connection, row: Row, members: list[int], size: int) -> int:
     urgent = row["lane"] == Lane.URGENT
-    batch: int = await connection.fetchval(
+    batches = await connection.fetch(
         "INSERT INTO batch (order_id, authority_id, channel, family, lane, members, state, lease_until)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $8 THEN now() + interval '10 seconds' END) RETURNING id",
+        " SELECT $1, $2, $3, $4, $5, ($6::bigint[])[first : first + $9 - 1], $7,"
+        "  CASE WHEN $8 THEN now() + interval '10 seconds' END"
+        " FROM generate_series(1, cardinality($6::bigint[]), $9::int) AS page(first) ORDER BY first RETURNING id",
         row["id"],
         row["authority_id"],
         row["channel"],
@@ -161,8 +167,10 @@ async def _add_batch(connection: Connection, row: Row, members: list[int]) -> No
         members,
         "dispatched" if urgent else "waiting",
         urgent,
+        size,
     )
-    if urgent:
-        await outbox.put(connection, [batch_message(batch, row["family"], row["lane"])])
-    else:
+    if not urgent:
         await connection.execute("SELECT pg_notify('batches', '')")
+        return 0
+    await outbox.put(connection, [batch_message(batch["id"], row["family"], row["lane"]) for batch in batches])
+    return len(batches)

@@ -15,25 +15,60 @@ from store.orders import batch_message
 DISPATCH_LEASE_S = 10
 """A dispatched batch that nobody claimed in this time is dispatched again: its message may be lost."""
 
-# Authorities take turns, then the orders of each: the first batch of everybody goes before anybody's second.
-_CHOOSE = """
-SELECT id FROM (
-    SELECT w.id, row_number() OVER (PARTITION BY w.authority_id ORDER BY w.turn, w.order_id) AS round
-    FROM (SELECT b.id, b.authority_id, b.order_id, row_number() OVER (PARTITION BY b.order_id ORDER BY b.id) AS turn
-          FROM batch b
-          WHERE b.family = $1 AND b.lane = $2 AND b.state = 'waiting' AND b.not_before <= now() AND NOT EXISTS (
-              SELECT FROM hold h JOIN authority t ON t.id = b.authority_id JOIN delivery_order o ON o.id = b.order_id
-              WHERE h.scope = 'hub' OR h.scope = 'authority' AND h.key = t.code
-                 OR h.scope = 'channel' AND h.key = b.channel
-                 OR h.scope = 'announcement' AND h.key = o.announcement_id::text)) w) ranked
-ORDER BY round, id LIMIT $3"""
+_READY = """b.family = $1 AND b.lane = $2 AND b.state = 'waiting' AND b.not_before <= now() AND NOT EXISTS (
+    SELECT FROM hold h WHERE h.scope = 'hub' OR h.scope = 'channel' AND h.key = b.channel
+    OR h.scope = 'authority' AND h.key = (SELECT t.code FROM authority t WHERE t.id = b.authority_id)
+    OR h.scope = 'announcement'
+       AND h.key = (SELECT o.announcement_id::text FROM delivery_order o WHERE o.id = b.order_id))"""
+
+# Authorities take turns, then the orders of each: the first batch of everybody goes before anybody's second. To
+# choose $3 batches, nobody needs to look past the first $3 orders of an authority and the first $3 batches of an
+# order; each step of the walks is one entry of the index batch_turns, so that what else waits costs nothing.
+_CHOOSE = f"""
+WITH RECURSIVE speaker(id) AS (
+    (SELECT b.authority_id FROM batch b WHERE b.family = $1 AND b.lane = $2 AND b.state = 'waiting'
+     ORDER BY b.authority_id LIMIT 1)
+    UNION ALL
+    SELECT following.id FROM speaker CROSS JOIN LATERAL (
+        SELECT b.authority_id AS id FROM batch b WHERE b.family = $1 AND b.lane = $2 AND b.state = 'waiting'
+        AND b.authority_id > speaker.id ORDER BY b.authority_id LIMIT 1) following)
+SELECT turn.id FROM speaker CROSS JOIN LATERAL (
+    WITH RECURSIVE asked(id, place) AS (
+        (SELECT b.order_id, 1 FROM batch b WHERE b.authority_id = speaker.id AND {_READY} ORDER BY b.order_id LIMIT 1)
+        UNION ALL
+        SELECT following.id, asked.place + 1 FROM asked CROSS JOIN LATERAL (
+            SELECT b.order_id AS id FROM batch b WHERE b.authority_id = speaker.id AND b.order_id > asked.id
+            AND {_READY} ORDER BY b.order_id LIMIT 1) following
+        WHERE asked.place < $3)
+    SELECT waiting.id, row_number() OVER (ORDER BY waiting.turn, asked.id) AS round
+    FROM asked CROSS JOIN LATERAL (
+        SELECT first.id, row_number() OVER (ORDER BY first.id) AS turn FROM (
+            SELECT b.id FROM batch b WHERE b.authority_id = speaker.id AND b.order_id = asked.id AND {_READY}
+            ORDER BY b.id LIMIT $3) first) waiting
+    ORDER BY round LIMIT $3) turn
+ORDER BY turn.round, turn.id LIMIT $3"""
+
+_ROADS = """
+WITH RECURSIVE road(family, lane) AS (
+    (SELECT b.family, b.lane FROM batch b WHERE b.state = 'waiting' ORDER BY b.family, b.lane LIMIT 1)
+    UNION ALL
+    SELECT following.family, following.lane FROM road CROSS JOIN LATERAL (
+        SELECT b.family, b.lane FROM batch b WHERE b.state = 'waiting' AND (b.family, b.lane) > (road.family, road.lane)
+        ORDER BY b.family, b.lane LIMIT 1) following)
+SELECT family, lane FROM road WHERE EXISTS (
+    SELECT FROM batch b WHERE b.family = road.family AND b.lane = road.lane AND b.state = 'waiting'
+    AND b.not_before <= now())
+AND ($1::int IS NULL OR $1 > (
+    SELECT count(*) FROM batch b WHERE b.family = road.family AND b.lane = road.lane
+    AND b.state IN ('dispatched', 'claimed')))"""
 
 
-async def roads_with_work(connection: Connection) -> list[tuple[str, Lane]]:
-    """Families and lanes in which a batch waits whose time has come."""
-    rows = await connection.fetch(
-        "SELECT DISTINCT family, lane FROM batch WHERE state = 'waiting' AND not_before <= now()"
-    )
+async def roads_with_work(connection: Connection, depth: int | None = None) -> list[tuple[str, Lane]]:
+    """Families and lanes in which a batch waits whose time has come.
+
+    With ``depth``: and in which fewer than so many are under way, so that there is something to dispatch.
+    """
+    rows = await connection.fetch(_ROADS, depth)
     return [(row["family"], Lane(row["lane"])) for row in rows]
 
 

@@ -20,9 +20,9 @@ class Dispatcher(RowService):
         self._depth = depth
 
     async def work(self) -> bool:
-        """Fill up every road on which something waits."""
+        """Fill up every road on which something waits and has room."""
         async with self._pool.acquire() as connection:
-            roads = await schedule.roads_with_work(connection)
+            roads = await schedule.roads_with_work(connection, self._depth)
         for family, lane in roads:
             async with transaction(self._pool) as connection:
                 offered = await schedule.dispatch(connection, family, lane, self._depth)

@@ -15,7 +15,7 @@ def register(app: App, intake: Intake) -> None:
         return await intake.take_in([_incoming(event.message) for event in events])
 
     for topic in TOPICS:
-        no_loss_agent(app, f"intake {topic}", [topic], handle, take=100, within_s=0.01)
+        no_loss_agent(app, f"intake {topic}", [topic], handle, take=200, within_s=0.01)
 
 
 def _incoming(message: Any) -> Incoming:

@@ -85,7 +85,7 @@ class _Worker(faust.Worker):
 
 def _core(app: App, pool: Pool, dsn: str, settings: Settings) -> None:
     intake_agent.register(app, Intake(pool, max_age=timedelta(hours=settings.intake.max_age_hours)))
-    fanout_agent.register(app, pool, page_size=settings.delivery.batch_size)
+    fanout_agent.register(app, pool, batch_size=settings.delivery.batch_size)
     receipts_agent.register(app, pool)
     signer = Signer(settings.links.secret.get_secret_value().encode())
     services: list[Any] = [

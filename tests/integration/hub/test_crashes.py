@@ -65,8 +65,8 @@ async def test_intake_killed(town: Town, database: str, journal: Journal, step: 
 
 FAN_OUT = {
     "order locked, page not read": Kill("store.orders:_insert_page", "before"),
-    "deliveries made, batch not": Kill("store.orders:_add_batch", "before"),
-    "page made, not committed": Kill("store.orders:_add_batch", "after"),
+    "deliveries made, batch not": Kill("store.orders:_add_batches", "before"),
+    "page made, not committed": Kill("store.orders:_add_batches", "after"),
     "page committed, next not begun": Kill("hub.fanout:fan_out_page", "before", call=2),
     "all committed, not acknowledged": Kill("tests.integration.hub.town:fan_out", "after"),
 }

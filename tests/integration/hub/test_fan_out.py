@@ -27,6 +27,35 @@ async def test_audience_is_read_in_pages_each_with_its_batch(town: Town) -> None
     assert await town.one("SELECT fanned_out_at IS NOT NULL FROM delivery_order")
 
 
+async def test_page_of_several_batches_is_one_commit(town: Town) -> None:
+    people = await town.settle_in(10)
+    order = await town.announce()
+    assert await fan_out(town.pool, order, Lane.ROUTINE, page_size=8, batch_size=3)
+    batches = await town.all("SELECT members, state, xmin::text AS made_by FROM batch ORDER BY id")
+    assert [batch["members"] for batch in batches] == [people[:3], people[3:6], people[6:8], people[8:]]
+    assert len({batch["made_by"] for batch in batches[:3]}) == 1
+    assert {batch["state"] for batch in batches} == {"waiting"}
+    assert await town.audience(order) == people
+    assert await town.one("SELECT recipients FROM delivery_order") == 10
+
+
+async def test_urgent_page_of_several_batches_dispatches_each_and_the_first_at_once(town: Town) -> None:
+    people = await town.settle_in(9)
+    order = await town.announce(lane="urgent")
+    await town.do("DELETE FROM outbox")
+    assert await fan_out(town.pool, order, Lane.URGENT, page_size=6, batch_size=2)
+    batches = await town.all("SELECT id, members, state, xmin::text AS made_by FROM batch ORDER BY id")
+    assert [batch["members"] for batch in batches] == [people[start : start + 2] for start in range(0, 9, 2)]
+    made_by = [batch["made_by"] for batch in batches]
+    assert made_by[0] != made_by[1], "the first batch waits for no other's rows"
+    assert len(set(made_by[1:4])) == 1
+    assert {batch["state"] for batch in batches} == {"dispatched"}
+    offered = await town.all("SELECT topic, convert_from(value, 'UTF8') AS value FROM outbox ORDER BY id")
+    assert [tuple(row) for row in offered] == [
+        ("tambour.batches.email.urgent", f'{{"batch": {batch["id"]}}}') for batch in batches
+    ]
+
+
 async def test_audience_of_whole_pages_only_ends_too(town: Town) -> None:
     await town.settle_in(8)
     await town.announce()

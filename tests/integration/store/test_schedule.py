@@ -1,11 +1,12 @@
 """What waits for its turn or its time: dispatching in turns, leases, retries, partitions."""
 
 import asyncio
+import random
 
 import pytest
 
 from schemas.lanes import Lane
-from store import schedule
+from store import holds, schedule
 from store.database import transaction
 from tests.integration.hub.providers import Provider
 from tests.integration.hub.town import Town
@@ -100,6 +101,71 @@ async def test_batch_whose_time_has_not_come_is_not_dispatched(town: Town) -> No
     assert await dispatch(town, 9) == []
     async with town.pool.acquire() as connection:
         assert await schedule.roads_with_work(connection) == []
+
+
+async def test_road_that_is_full_has_no_work_for_the_dispatcher(town: Town) -> None:
+    await town.settle_in(12)
+    await town.announce()
+    await town.announce(matter="bulk", lane="bulk")
+    await town.fan_out()
+    await dispatch(town, 2)
+    async with town.pool.acquire() as connection:
+        assert sorted(await schedule.roads_with_work(connection)) == [("email", Lane.BULK), ("email", Lane.ROUTINE)]
+        assert await schedule.roads_with_work(connection, 2) == [("email", Lane.BULK)]
+    await end_all(town)
+    async with town.pool.acquire() as connection:
+        assert len(await schedule.roads_with_work(connection, 2)) == 2
+
+
+_TURNS = """
+SELECT id FROM (
+    SELECT w.id, row_number() OVER (PARTITION BY w.authority_id ORDER BY w.turn, w.order_id) AS round
+    FROM (SELECT b.id, b.authority_id, b.order_id, row_number() OVER (PARTITION BY b.order_id ORDER BY b.id) AS turn
+          FROM batch b
+          WHERE b.family = 'email' AND b.lane = 'routine' AND b.state = 'waiting' AND b.not_before <= now()
+          AND NOT EXISTS (
+              SELECT FROM hold h JOIN authority t ON t.id = b.authority_id JOIN delivery_order o ON o.id = b.order_id
+              WHERE h.scope = 'hub' OR h.scope = 'authority' AND h.key = t.code
+                 OR h.scope = 'channel' AND h.key = b.channel
+                 OR h.scope = 'announcement' AND h.key = o.announcement_id::text)) w) ranked
+ORDER BY round, id LIMIT $1"""
+"""Whose turn it is, said of all that waits at once."""
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whose_turn_it_is_depends_on_all_that_waits(town: Town, seed: int) -> None:
+    """The walk of the dispatcher, which reads no more than it needs, chooses what ranking everything would."""
+    chance = random.Random(seed)
+    codes = ["96001", "96002", "96003", "96004"]
+    for code in codes[1:]:
+        await town.found(code, f"Commune {code}")
+    for number in range(chance.randint(4, 14)):
+        await town.announce(authority=chance.choice(codes), matter=f"matter {number}")
+    orders = await town.all("SELECT id FROM delivery_order")
+    async with transaction(town.pool) as connection:
+        for _ in range(chance.randint(20, 120)):
+            await connection.execute(
+                "INSERT INTO batch (order_id, authority_id, channel, family, lane, members, state, not_before)"
+                " SELECT id, authority_id, channel, family, lane, '{}', $2,"
+                "  now() + CASE WHEN $3 THEN interval '1 minute' ELSE interval '0' END"
+                " FROM delivery_order WHERE id = $1",
+                chance.choice(orders)["id"],
+                chance.choices(["waiting", "done"], [5, 1])[0],
+                chance.random() < 0.2,
+            )
+        if seed % 2:
+            await holds.place(connection, "authority", chance.choice(codes), "test")
+            await holds.place(connection, "announcement", str(chance.choice(orders)["id"]), "test")
+    while True:
+        room = chance.randint(1, 9)
+        expected = [row["id"] for row in await town.all(_TURNS, room)]
+        async with transaction(town.pool) as connection:
+            assert await schedule.dispatch(connection, "email", Lane.ROUTINE, room) == len(expected)
+        offered = await town.all("SELECT id FROM batch WHERE state = 'dispatched' ORDER BY id")
+        assert [row["id"] for row in offered] == sorted(expected)
+        if not expected:
+            break
+        await town.do("UPDATE batch SET state = 'done' WHERE state = 'dispatched'")
 
 
 async def test_batch_whose_message_is_lost_is_offered_again(town: Town, mail: Provider) -> None:

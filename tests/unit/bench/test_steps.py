@@ -50,7 +50,7 @@ def test_function_goes_before_its_file() -> None:
 
 def test_what_serves_many_steps_counts_for_whoever_calls_it() -> None:
     assert Places(ROOT).of(stack("hub/intake.py:_announce", "store/outbox.py:put"))[0] == steps.INTAKE
-    assert Places(ROOT).of(stack("store/orders.py:_add_batch", "store/outbox.py:put"))[0] == steps.FAN_OUT
+    assert Places(ROOT).of(stack("store/orders.py:_add_batches", "store/outbox.py:put"))[0] == steps.FAN_OUT
 
 
 def test_reply_of_the_mail_server_is_sending() -> None:
