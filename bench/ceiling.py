@@ -20,7 +20,7 @@ from launcher.faults import Fault
 from publishers.base import Outcome, Receipt
 from publishers.smtp.channel import Smtp
 from publishers.smtp.options import Relay, SmtpOptions
-from schemas.messages import Mail
+from schemas.messages import Mail, is_ready
 from streams.deliver_agent import AT_ONCE
 
 _WINDOW = 100
@@ -43,7 +43,7 @@ async def send(port: int, mails: int, content: bytes) -> float:
     """Send so many; returns mails a second. Raises RuntimeError when one was not taken."""
     relay = Relay(host="127.0.0.1", port=port, tls="none", connections=SESSIONS)
     smtp = Smtp(SmtpOptions(relays={"main": relay}, local_hostname="localhost"))
-    windows = iter(range(0, mails, _WINDOW))
+    windows, ready = iter(range(0, mails, _WINDOW)), is_ready(content)
     refused: list[Outcome] = []
 
     def report(_: str, outcome: Outcome) -> None:
@@ -52,7 +52,7 @@ async def send(port: int, mails: int, content: bytes) -> float:
 
     async def hand() -> None:
         for start in windows:
-            await smtp.publish_many(_mails(start, min(_WINDOW, mails - start), content), report)
+            await smtp.publish_many(_mails(start, min(_WINDOW, mails - start), content, ready), report)
 
     try:
         began = time.monotonic()
@@ -65,10 +65,14 @@ async def send(port: int, mails: int, content: bytes) -> float:
     return mails / seconds
 
 
-def _mails(start: int, count: int, content: bytes) -> Sequence[Mail]:
+def _mails(start: int, count: int, content: bytes, ready: bool) -> Sequence[Mail]:
     return [
         Mail(
-            f"1-{number:x}.1", f"b-{number}@retour.example", f"abonne{number}@boite{number % DOMAINS}.example", content
+            f"1-{number:x}.1",
+            f"b-{number}@retour.example",
+            f"abonne{number}@boite{number % DOMAINS}.example",
+            content,
+            ready,
         )
         for number in range(start, start + count)
     ]

@@ -93,7 +93,13 @@ class Composer:
                 )
             except BadSlot as error:
                 raise Permanent(f"the address can't be written to: {error.reason}", code="bad_address") from error
-            return Mail(key, self._signer.envelope_sender(key, self._bounce_domain), address, template.splice(slots))
+            return Mail(
+                key=key,
+                sender=self._signer.envelope_sender(key, self._bounce_domain),
+                recipient=address,
+                content=template.splice(slots),
+                ready=template.ready and address.isascii(),
+            )
 
         return make
 

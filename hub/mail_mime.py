@@ -7,6 +7,8 @@ rendering and encoding each mail anew costs 2,500.
 The hard part is that a slot must not disturb the encoding around it. In a body every slot stands between two
 soft line breaks (RFC 2045, section 6.7, rule 5), so it begins at column 0 and the text around it never needs
 re-encoding; in a header it stands on a line of its own.
+
+No line of a body begins with a dot: such a dot is encoded, so that SMTP needs to double none.
 """
 
 import base64
@@ -25,6 +27,7 @@ from email.utils import format_datetime
 from operator import itemgetter
 
 from publishers.smtp.addresses import with_ascii_domain
+from schemas.messages import is_ready
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -146,10 +149,15 @@ class Headers:
 
 @dataclass(frozen=True, slots=True)
 class MailTemplate:
-    """A mail with holes. Make it with ``compose``; it is immutable and may be shared between tasks."""
+    """A mail with holes. Make it with ``compose``; it is immutable and may be shared between tasks.
+
+    ``ready``: spliced for an address in ASCII, it is a content that is_ready. Found once, on the form: no slot's
+    value brings a line end of its own but soft breaks, and none begins a line with a dot.
+    """
 
     form: bytes
     pick: Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
+    ready: bool
 
     def splice(self, slots: MailSlots) -> bytes:
         """The whole MIME message of one recipient, CRLF line ends, not dot-stuffed.
@@ -202,7 +210,7 @@ def compose(
             b"\r\n--" + _BOUNDARY + b"--\r\n",
         )
     )
-    return MailTemplate(form, itemgetter(*order))
+    return MailTemplate(form, itemgetter(*order), is_ready(form))
 
 
 def _shared(headers: Headers) -> bytes:
@@ -270,14 +278,30 @@ def _body(text: str, slots: dict[str, int], order: list[int]) -> bytes:
 def _literal(text: str) -> bytes:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
     encoded = binascii.b2a_qp(lines.encode(), istext=True)
-    return _with_room(encoded.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))  # soft breaks, too, end in CRLF
+    return _undotted(_with_room(encoded.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")))  # soft breaks, too
 
 
 def _quoted(value: str) -> bytes:
     raw = value.encode()
     if len(raw) < 76 and b"=" not in raw and raw.isascii():
         return raw
-    return _with_room(binascii.b2a_qp(raw).replace(b"\n", b"\r\n"))
+    return _undotted(_with_room(binascii.b2a_qp(raw).replace(b"\n", b"\r\n")))
+
+
+def _undotted(encoded: bytes) -> bytes:
+    """The same, no line of it beginning with a dot; neither a longer one than may be, nor a last one without room."""
+    if encoded[:1] != b"." and b"\n." not in encoded:
+        return encoded
+    lines = encoded.split(b"\r\n")
+    for place, line in enumerate(lines):
+        begun = b""
+        while line[:1] == b".":
+            fits = len(line) + 2 < 76
+            begun, line = begun + (b"=2E" if fits else b"=2E=\r\n"), line[1:]
+            if fits:
+                break
+        lines[place] = begun + line
+    return b"\r\n".join(lines)
 
 
 def _with_room(encoded: bytes) -> bytes:

@@ -69,16 +69,22 @@ class Recorder:
         pause, began = 0.1, perf_counter()
         while True:
             try:
-                async with transaction(self._pool) as connection:
-                    waiting = [one.recipient_id for one in group if one.due is not None]
-                    ours = await batches.still_ours(connection, self._batch, without=waiting)
-                    await deliveries.record(
-                        connection, self._batch.order_id, self._batch.channel, group, may_requeue=ours
-                    )
-                    await suppression.after_records(connection, self._batch.order_id, self._batch.channel, group)
+                await self._record(group)
                 metrics.recorded(self._batch.channel, (one.state for one in group), perf_counter() - began)
                 return
             except AWAY as error:
                 log.warning("recording_waits_for_database", batch=self._batch.id, error=type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(2.0, pause * 2)
+
+    async def _record(self, group: Sequence[Record]) -> None:
+        order, channel = self._batch.order_id, self._batch.channel
+        waiting = [one.recipient_id for one in group if one.due is not None]
+        if not (waiting or any(one.address_dead for one in group)):
+            async with self._pool.acquire() as connection:  # one statement: a transaction of its own
+                await deliveries.record(connection, order, channel, group, batch=self._batch.id)
+            return
+        async with transaction(self._pool) as connection:
+            ours = await batches.still_ours(connection, self._batch, without=waiting)
+            await deliveries.record(connection, order, channel, group, may_requeue=ours)
+            await suppression.after_records(connection, order, channel, group)

@@ -4,18 +4,33 @@
 attempt, so that a provider which can deduplicate does.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+_NEEDS_A_LOOK = re.compile(rb"\r(?!\n)|(?<!\r)\n|^\.|[\x80-\xff]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail ready to be sent: ``content`` is a whole MIME message, CRLF line ends, not dot-stuffed."""
+    """A mail ready to be sent: ``content`` is a whole MIME message, CRLF line ends, not dot-stuffed.
+
+    ``ready``: whoever made it knows that ``is_ready(content)`` holds, so that a sender needs not read it through.
+    """
 
     key: str
     sender: str
     recipient: str
     content: bytes
+    ready: bool = False
+
+
+def is_ready(content: bytes) -> bool:
+    """Whether a mail's content goes over SMTP as it is (RFC 5321, sections 2.3.8 and 4.5.2).
+
+    It is ASCII, its lines end in CRLF, the last one too, and none begins with a dot.
+    """
+    return content.endswith(b"\r\n") and _NEEDS_A_LOOK.search(content) is None
 
 
 @dataclass(frozen=True, slots=True)

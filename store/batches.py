@@ -76,10 +76,13 @@ class Gate:
 
 
 _CLAIM = """
-UPDATE batch SET state = 'claimed', epoch = epoch + 1, owner = $2, changed_at = clock_timestamp(),
+UPDATE batch b SET state = 'claimed', epoch = b.epoch + 1, owner = $2, changed_at = clock_timestamp(),
        lease_until = clock_timestamp() + make_interval(secs => $3)
-WHERE id = $1 AND (state = 'dispatched' OR state = 'claimed' AND lease_until < clock_timestamp())
-RETURNING id, epoch, order_id, members, in_flight, in_flight_since, changed_at"""
+FROM delivery_order o
+WHERE b.id = $1 AND o.id = b.order_id
+  AND (b.state = 'dispatched' OR b.state = 'claimed' AND b.lease_until < clock_timestamp())
+RETURNING b.epoch, b.order_id, b.members, b.in_flight, b.in_flight_since, b.changed_at,
+          o.announcement_id, o.version, o.authority_id, o.channel, o.family, o.lane, o.expires, o.traceparent"""
 
 _MEMBERS = """
 SELECT d.recipient_id, r.address, coalesce(r.language, 'fr') AS language, d.standing, d.tries,
@@ -102,13 +105,7 @@ async def claim(connection: Connection, batch: int, owner: str, lease_s: float) 
     row = await connection.fetchrow(_CLAIM, batch, owner, lease_s)
     if row is None:
         return None
-    order = await connection.fetchrow(
-        "SELECT announcement_id, version, authority_id, channel, family, lane, expires, traceparent"
-        " FROM delivery_order WHERE id = $1",
-        row["order_id"],
-    )
-    assert order is not None  # batch.order_id references it
-    social = order["family"] == "social"
+    social = row["family"] == "social"
     rows = await connection.fetch(_MEMBERS, row["order_id"], row["members"], _OPEN, social)
     members = [Member(*found) for found in rows]
     in_flight = set(row["in_flight"])
@@ -116,23 +113,24 @@ async def claim(connection: Connection, batch: int, owner: str, lease_s: float) 
         id=batch,
         epoch=row["epoch"],
         order_id=row["order_id"],
-        announcement_id=order["announcement_id"],
-        version=order["version"],
-        authority_id=order["authority_id"],
-        channel=order["channel"],
-        lane=Lane(order["lane"]),
-        expires=order["expires"],
+        announcement_id=row["announcement_id"],
+        version=row["version"],
+        authority_id=row["authority_id"],
+        channel=row["channel"],
+        lane=Lane(row["lane"]),
+        expires=row["expires"],
         claimed_at=row["changed_at"],
         unclear_since=row["in_flight_since"] or row["changed_at"],
         members=tuple(one for one in members if one.recipient_id not in in_flight),
         unclear=tuple(one for one in members if one.recipient_id in in_flight),
-        traceparent=order["traceparent"],
+        traceparent=row["traceparent"],
     )
 
 
 _GATE = """
 SELECT a.version > $2 AS superseded, a.withdrawn_at IS NOT NULL AND a.version > $2 AS withdrawn,
        o.expires <= now() AS expired, t.restricted,
+       EXISTS (SELECT FROM daily_cap c WHERE c.authority_id = o.authority_id AND c.channel = o.channel) AS has_cap,
        (SELECT h.scope || coalesce(nullif(': ' || h.reason, ': '), '') FROM hold h
         WHERE h.scope = 'hub' OR h.scope = 'authority' AND h.key = t.code
            OR h.scope = 'channel' AND h.key = o.channel
@@ -182,7 +180,7 @@ async def open_window(connection: Connection, batch: Claimed, recipients: Sequen
     suppressed = await connection.fetch(_SUPPRESSED, list(recipients), row["restricted"], stream_of(batch.lane))
     out = {recipient for recipient, _ in suppressed}
     going = [] if stop or row["held"] else [one for one in recipients if one not in out]
-    room = await _room(connection, batch, len(going)) if going else 0
+    room = await _room(connection, batch, len(going)) if going and row["has_cap"] else len(going)
     going, waiting = going[:room], going[room:]
     ours = await connection.fetchval(
         "UPDATE batch SET in_flight = $3, in_flight_since = clock_timestamp()"
@@ -204,7 +202,7 @@ async def _room(connection: Connection, batch: Claimed, count: int) -> int:
     """How many of so many messages today's cap allows; they count as used."""
     row = await connection.fetchrow(_USED, batch.authority_id, batch.channel)
     if row is None:
-        return count  # there is no cap
+        return count  # there is no cap any more
     room = min(count, int(row["room"]))
     if room:
         await connection.execute(_SPEND, batch.authority_id, batch.channel, row["day"], room)
@@ -263,10 +261,12 @@ async def finish(
     ``unclear`` are those left whom an earlier owner was sending to, when we could not deal with them either.
     """
     found = await connection.fetchval(
-        "UPDATE batch SET state = $3, members = CASE WHEN $3 = 'done' THEN members ELSE $4::bigint[] END,"
+        "WITH ended AS (UPDATE batch SET state = $3,"
+        " members = CASE WHEN $3 = 'done' THEN members ELSE $4::bigint[] END,"
         " in_flight = $7, owner = NULL, lease_until = NULL, waits_for = $5,"
         " not_before = coalesce($6, now()), changed_at = clock_timestamp()"
-        " WHERE id = $1 AND epoch = $2 RETURNING true",
+        " WHERE id = $1 AND epoch = $2 RETURNING 1)"
+        " SELECT (SELECT count(*) FROM ended), pg_notify('batches', '')",  # there is room for another
         batch.id,
         batch.epoch,
         "waiting" if left else "done",
@@ -275,7 +275,6 @@ async def finish(
         not_before,
         list(unclear),
     )
-    await connection.execute("SELECT pg_notify('batches', '')")  # there is room for another
     return bool(found)
 
 

@@ -62,25 +62,33 @@ def _text(said: str | None) -> str | None:
     return None if said is None else said.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-# Said twice, for the planner: a plan kept from when the partition was small reads the whole order without the ANY.
-_FOLD = """
-UPDATE delivery d SET standing = greatest(d.standing, u.standing), tries = d.tries + u.tried,
-       sent_at = coalesce(d.sent_at, u.sent_at), updated_at = now()
-FROM unnest($2::bigint[], $3::int[], $4::smallint[], $5::timestamptz[]) AS u(recipient_id, standing, tried, sent_at)
-WHERE d.order_id = $1 AND d.recipient_id = u.recipient_id
-  AND d.recipient_id = ANY($2::bigint[])"""
-
-_FACTS = """
-INSERT INTO fact (order_id, recipient_id, attempt, state, at, code, reason, url)
-SELECT $1, * FROM unnest($2::bigint[], $3::smallint[], $4::smallint[], $5::timestamptz[], $6::text[], $7::text[],
-                         $8::text[])
-ON CONFLICT DO NOTHING"""
-
-_REFERENCES = """
-INSERT INTO provider_reference (channel, reference, order_id, recipient_id, attempt)
-SELECT $2, reference, $1, recipient_id, attempt
-FROM unnest($3::text[], $4::bigint[], $5::smallint[]) AS u(reference, recipient_id, attempt)
-ON CONFLICT DO NOTHING"""
+# One statement, because a round trip costs more than any part of it. The order of its parts is not left to chance
+# ("locked", "counted"): first the batch is share-locked, so that a new owner's claim waits, and then sees what is
+# recorded here; then the deliveries, which whoever decides about one locks first as well; then what hangs on them.
+# The recipients are said twice, for the planner: a plan kept from when the partition was small reads the whole order
+# without the ANY.
+_RECORD = """
+WITH locked AS (SELECT FROM batch WHERE id = $6 FOR SHARE),
+folded AS (
+    UPDATE delivery d SET standing = greatest(d.standing, u.standing), tries = d.tries + u.tried,
+           sent_at = coalesce(d.sent_at, u.sent_at), updated_at = now()
+    FROM unnest($2::bigint[], $3::int[], $4::smallint[], $5::timestamptz[])
+         AS u(recipient_id, standing, tried, sent_at)
+    WHERE d.order_id = $1 AND d.recipient_id = u.recipient_id
+      AND d.recipient_id = ANY($2::bigint[]) AND (SELECT count(*) FROM locked) >= 0
+    RETURNING 1),
+counted AS (SELECT count(*) AS folded FROM folded),
+told AS (
+    INSERT INTO fact (order_id, recipient_id, attempt, state, at, code, reason, url)
+    SELECT $1, u.* FROM counted, unnest($7::bigint[], $8::smallint[], $9::smallint[], $10::timestamptz[], $11::text[],
+                                        $12::text[], $13::text[]) AS u
+    ON CONFLICT DO NOTHING),
+known AS (
+    INSERT INTO provider_reference (channel, reference, order_id, recipient_id, attempt)
+    SELECT $14, u.reference, $1, u.recipient_id, u.attempt
+    FROM counted, unnest($15::text[], $16::bigint[], $17::smallint[]) AS u(reference, recipient_id, attempt)
+    ON CONFLICT DO NOTHING)
+INSERT INTO outbox (topic, key, value, headers) SELECT $18, $19, $20, $21 FROM counted"""
 
 _DUE = """
 INSERT INTO due (order_id, recipient_id, kind, at)
@@ -89,44 +97,47 @@ ON CONFLICT (order_id, recipient_id) DO UPDATE SET kind = excluded.kind, at = ex
 
 
 async def record(
-    connection: Connection, order_id: int, channel: str, records: Sequence[Record], *, may_requeue: bool = True
+    connection: Connection,
+    order_id: int,
+    channel: str,
+    records: Sequence[Record],
+    *,
+    may_requeue: bool = True,
+    batch: int | None = None,
 ) -> None:
-    """Record facts of one order's deliveries, in the caller's transaction, with the status event of the group.
+    """Record facts of one order's deliveries, with the status event of the group.
+
+    In the caller's transaction, or, when none of them waits for anything, in one of its own: it is one statement
+    then. ``batch`` is share-locked meanwhile: who claims it sees these facts.
 
     ``may_requeue`` is False for the owner of a batch that has been claimed by another since: it may tell what it
     knows, but what waits for what is the new owner's business.
     """
     if not records:
         return
+    told = [one for one in records if not one.ordinary]
+    known = [one for one in records if one.reference is not None]
     await connection.execute(
-        _FOLD,
+        _RECORD,
         order_id,
         [one.recipient_id for one in records],
         [standing(one.state, one.attempt) for one in records],
         [int(one.tried) for one in records],
         [one.at if one.state in (State.SENT, State.DELIVERED) else None for one in records],
+        batch,
+        [one.recipient_id for one in told],
+        [one.attempt for one in told],
+        [one.state.value for one in told],
+        [one.at for one in told],
+        [_text(one.code) for one in told],
+        [_text(one.reason) for one in told],
+        [_text(one.url) for one in told],
+        channel,
+        [_text(one.reference) for one in known],
+        [one.recipient_id for one in known],
+        [one.attempt for one in known],
+        *outbox.row(status(order_id, channel, records)),
     )
-    if told := [one for one in records if not one.ordinary]:
-        await connection.execute(
-            _FACTS,
-            order_id,
-            [one.recipient_id for one in told],
-            [one.attempt for one in told],
-            [one.state.value for one in told],
-            [one.at for one in told],
-            [_text(one.code) for one in told],
-            [_text(one.reason) for one in told],
-            [_text(one.url) for one in told],
-        )
-    if known := [one for one in records if one.reference is not None]:
-        await connection.execute(
-            _REFERENCES,
-            order_id,
-            channel,
-            [_text(one.reference) for one in known],
-            [one.recipient_id for one in known],
-            [one.attempt for one in known],
-        )
     if may_requeue and (waiting := [(one.recipient_id, one.due) for one in records if one.due is not None]):
         await connection.execute(
             _DUE,
@@ -135,7 +146,6 @@ async def record(
             [due.kind for _, due in waiting],
             [due.at for _, due in waiting],
         )
-    await outbox.put(connection, [status(order_id, channel, records)])
 
 
 def status(order_id: int, channel: str, records: Sequence[Record]) -> outbox.Outgoing:

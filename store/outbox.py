@@ -35,6 +35,11 @@ def read_headers(written: Sequence[Sequence[str]]) -> tuple[tuple[str, bytes], .
     return tuple((name, value.replace(_NUL, "\0").encode("latin-1")) for name, value in written)
 
 
+def row(message: Outgoing) -> tuple[str, bytes | None, bytes, list[list[str]]]:
+    """What stands in the columns topic, key, value and headers, for a statement that adds more than the message."""
+    return message.topic, message.key, message.value, written_headers(tracing.with_header(message.headers))
+
+
 async def put(connection: Connection, messages: Sequence[Outgoing]) -> None:
     """Add messages to the caller's transaction; its commit wakes the relay. Each carries the trace of this moment."""
     if messages:

@@ -18,6 +18,8 @@ from streams.service import RowService
 log = structlog.get_logger()
 
 _AT_ONCE = 1000
+_GATHER_S = 0.075
+"""What became of deliveries is gathered this long, or until something else is relayed: nobody's mail waits for it."""
 _PATIENCE_S = 20  # the rows stay locked meanwhile; another relay passes them over
 
 
@@ -25,7 +27,9 @@ class Relay(RowService):
     """Hands over the oldest rows first. Idempotent, acks=all: a retry inside the producer repeats nothing."""
 
     def __init__(self, pool: Pool, dsn: str, kafka: KafkaSettings, **options: Any) -> None:
-        super().__init__(dsn, every_s=1.0, wakes_on="outbox", **options)
+        super().__init__(
+            dsn, every_s=1.0, wakes_on="outbox", wakes_soon_on="outbox_status", soon_s=_GATHER_S, **options
+        )
         self._pool = pool
         self._kafka = kafka
         self._producer: AIOKafkaProducer | None = None
@@ -84,6 +88,7 @@ class Relay(RowService):
 
     async def on_stop(self) -> None:
         """Close the producer."""
+        await super().on_stop()
         await self._drop()
 
 

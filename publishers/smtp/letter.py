@@ -44,17 +44,22 @@ class Offers:
 
 
 class Letter(NamedTuple):
-    """``envelope`` is the mail's MAIL, RCPT and DATA lines, ``content`` what follows, not dot-stuffed yet."""
+    """``envelope`` is the mail's MAIL, RCPT and DATA lines, ``content`` what follows, not dot-stuffed yet.
+
+    ``ready``: it needs no dot-stuffing (schemas.messages.is_ready).
+    """
 
     mail: Mail
     envelope: bytes
     content: bytes
+    ready: bool = False
 
 
 def letter(mail: Mail, offers: Offers, sign: Sign | None = None) -> Letter:
     """The mail for a server of these offers. Raises Permanent for one that can't be sent there as it is.
 
-    Nothing that could be read as another command, or as the end of another mail, gets past here.
+    Nothing that could be read as another command, or as the end of another mail, gets past here; a content that
+    was made ready is taken at its word, unless it is signed.
     """
     sender, recipient, international = mail.sender, mail.recipient, False
     if not (_USUAL.fullmatch(sender) and _USUAL.fullmatch(recipient)):
@@ -63,17 +68,16 @@ def letter(mail: Mail, offers: Offers, sign: Sign | None = None) -> Letter:
         if not recipient:
             raise Permanent("the mail has no recipient")
     content = mail.content
-    lines = content.count(b"\r\n")
-    if content.count(b"\n") != lines or content.count(b"\r") != lines:
-        # servers differ in what a lone CR or LF ends: the way one mail smuggles in another
-        raise Permanent("the mail has a line end that is not CRLF")
+    ready = mail.ready and sign is None
+    if not ready:
+        _check_line_ends(content)
     if sign is not None:
         content = sign(content)
     size = len(content)
     if offers.size and size > offers.size:
         raise Permanent(f"the mail is larger ({size} bytes) than the mail server takes ({offers.size})", code="size")
     parameters = f" SIZE={size}" if offers.size is not None else ""
-    if not content.isascii():
+    if not (ready or content.isascii()):
         if not offers.eight_bit:
             raise Permanent("the mail has 8-bit content, which the mail server does not take (8BITMIME)", code="8bit")
         parameters += " BODY=8BITMIME"
@@ -84,7 +88,14 @@ def letter(mail: Mail, offers: Offers, sign: Sign | None = None) -> Letter:
             raise Permanent(what, code="smtputf8")
         parameters += " SMTPUTF8"
     envelope = f"MAIL FROM:<{sender}>{parameters}\r\nRCPT TO:<{recipient}>\r\nDATA\r\n".encode()
-    return Letter(mail, envelope, content)
+    return Letter(mail, envelope, content, ready)
+
+
+def _check_line_ends(content: bytes) -> None:
+    lines = content.count(b"\r\n")
+    if content.count(b"\n") != lines or content.count(b"\r") != lines:
+        # servers differ in what a lone CR or LF ends: the way one mail smuggles in another
+        raise Permanent("the mail has a line end that is not CRLF")
 
 
 def _address(what: str, address: str) -> str:

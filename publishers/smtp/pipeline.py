@@ -28,6 +28,7 @@ _Expected = Literal["MAIL", "RCPT", "DATA", "CONTENT", "RSET", "DOT"]
 _ENVELOPE: tuple[_Expected, ...] = ("MAIL", "RCPT", "DATA")
 _LINE_LIMIT = 8192
 _REPLY_LIMIT = 64
+_END = b".\r\n"
 
 
 Take = Callable[[], Letter | None]
@@ -44,7 +45,7 @@ def stuffed(content: bytes) -> bytes:
         content = b"." + content
     if b"\r\n." in content:
         content = content.replace(b"\r\n.", b"\r\n..")
-    return content + (b".\r\n" if content[-2:] == b"\r\n" else b"\r\n.\r\n")
+    return content + (_END if content[-2:] == b"\r\n" else b"\r\n.\r\n")
 
 
 class Conversation(asyncio.BufferedProtocol):
@@ -86,7 +87,7 @@ class Conversation(asyncio.BufferedProtocol):
         self._transport.set_protocol(self)
         self._timer = loop.call_later(self._reply_timeout, self._watch)
         try:
-            self._next(b"")
+            self._next(())
             await self._done
         finally:
             self._timer.cancel()
@@ -117,7 +118,7 @@ class Conversation(asyncio.BufferedProtocol):
 
     # what is written
 
-    def _next(self, first: bytes, *expected: _Expected) -> None:
+    def _next(self, first: tuple[bytes, ...], *expected: _Expected) -> None:
         """Write ``first`` and, in the same group, the envelope of the next letter, if there is one."""
         letter = self._take() if self.fault is None else None
         self._envelope_of, self._refused = letter, None
@@ -125,12 +126,12 @@ class Conversation(asyncio.BufferedProtocol):
         if letter is not None:
             self._expected.extend(_ENVELOPE)
         if self._pipelining:
-            group = first + letter.envelope if letter is not None else first
+            group = b"".join((*first, letter.envelope) if letter is not None else first)  # copied once
             if group:
                 self._transport.write(group)
         else:
             if first:
-                self._unwritten.append(first)
+                self._unwritten.append(b"".join(first))
             if letter is not None:
                 self._unwritten.extend(letter.envelope.splitlines(keepends=True))
             self._write_one()
@@ -219,7 +220,7 @@ class Conversation(asyncio.BufferedProtocol):
             letter = self._envelope_of
             assert letter is not None  # DATA is only expected of an envelope
             self._content_of = letter.mail
-            self._next(stuffed(letter.content), "CONTENT")
+            self._next((letter.content, _END) if letter.ready else (stuffed(letter.content),), "CONTENT")
         elif kind == 2:
             self.drop(f"the server answered DATA with {code}", str(code))
         else:
@@ -240,7 +241,7 @@ class Conversation(asyncio.BufferedProtocol):
         letter, self._envelope_of = self._envelope_of, None
         assert letter is not None and self._refused is not None  # only an envelope is refused
         self._decide(letter.mail, *self._refused)
-        self._next(first, *expected)
+        self._next((first,), *expected)
 
     def _decide(self, mail: Mail, code: int, text: str, step: Step) -> None:
         self.answers += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,18 @@ async def test_mails_arrive_as_they_were_written(chunk: int, pipelining: bool) -
     async with ScriptedServer(chunk=chunk, pipelining=pipelining) as server:
         assert await outcomes(server) == "Re Re Re Re Re Re Re Re"
         assert server.quits == server.connections == 1
+
+
+@PIPELINING
+@CHUNKS
+async def test_ready_mails_arrive_beside_those_that_were_looked_through(chunk: int, pipelining: bool) -> None:
+    plain = CONTENT.replace(b"\r\n.", b"\r\n,").replace(b"\r\n..", b"\r\n,.")
+    messages = [replace(one, content=plain, ready=True) if int(one.key) % 2 else one for one in mails(8)]
+    async with ScriptedServer(chunk=chunk, pipelining=pipelining) as server:
+        assert (await send(messages, options(server.port, connections=1))).kinds(messages) == " ".join(["Re"] * 8)
+        assert not server.violations
+        arrived = {recipient: unstuffed(content) for recipient, content in server.received}
+    assert arrived == {one.recipient: one.content for one in messages}
 
 
 REFUSALS = [

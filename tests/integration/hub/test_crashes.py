@@ -131,7 +131,7 @@ DELIVERY = {
     "window committed, nothing handed over": (Kill("hub.turn:hand_over", "before"), 0),
     "handed over, nothing recorded": (Kill("hub.turn:hand_over", "after"), WINDOW),
     "being recorded": (Kill("store.deliveries:record", "before"), WINDOW),
-    "recorded, not committed": (Kill("store.deliveries:record", "after"), WINDOW),
+    "recorded, window still noted as in flight": (Kill("store.deliveries:record", "after"), WINDOW),
     "recorded, next window not opened": (Kill("store.batches:open_window", "before", call=2), 0),
     "second window handed over": (Kill("hub.turn:hand_over", "after", call=2), WINDOW),
     "all recorded, batch not finished": (Kill("store.batches:finish", "before"), 0),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
@@ -9,7 +10,9 @@ from aiokafka.errors import KafkaError
 from hub.settings import KafkaSettings
 from store import outbox
 from store.database import AWAY, Pool, open_pool, transaction
+from store.deliveries import STATUS_TOPIC
 from store.outbox import Outgoing
+from streams import topics
 from streams.relay import Relay
 from tests.integration.hub.killing import Kill, was_killed, worker
 from tests.integration.streams.broker import new_topic, read_all, records
@@ -145,3 +148,61 @@ async def test_running_relay_is_woken_by_the_commit(pool: Pool, database: str, k
             while await waiting(pool):
                 await asyncio.sleep(0.01)
     assert await read_all(kafka, topic) == [b"0", b"1", b"2"]
+
+
+class Counting(Relay):
+    """A relay that counts its rounds, and looks by itself once an hour only."""
+
+    rounds = 0
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._every_s = 3600
+
+    async def work(self) -> bool:
+        self.rounds += 1
+        return await super().work()
+
+
+async def gone(pool: Pool) -> None:
+    async with asyncio.timeout(10):
+        while await waiting(pool):
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def status_topic(kafka: str) -> None:
+    """The broker is one that whole workers use, too."""
+    await topics.ensure(KafkaSettings(bootstrap=kafka))
+
+
+@pytest.mark.usefixtures("status_topic")
+async def test_status_events_that_come_together_are_relayed_together(pool: Pool, database: str, kafka: str) -> None:
+    async with Counting(pool, database, KafkaSettings(bootstrap=kafka)) as relay:
+        await put(pool, STATUS_TOPIC, b"first")
+        await gone(pool)
+        relay.rounds, loop = 0, asyncio.get_running_loop()
+        began = loop.time()
+        for number in range(20):
+            await put(pool, STATUS_TOPIC, b"%d" % number)
+        await gone(pool)
+        rounds_at_most = 1 + (loop.time() - began) / 0.075
+    assert 1 <= relay.rounds <= rounds_at_most
+
+
+@pytest.mark.usefixtures("status_topic")
+async def test_status_events_hold_up_no_other_message(pool: Pool, database: str, kafka: str) -> None:
+    """Though it would gather them for an hour."""
+    topic = await new_topic(kafka)
+    relay = Counting(pool, database, KafkaSettings(bootstrap=kafka))
+    relay._soon_s = 3600
+    async with relay:
+        await put(pool, topic, b"before")
+        await gone(pool)
+        await put(pool, STATUS_TOPIC, b"status")
+        await put(pool, topic, b"after")
+        await gone(pool)
+        async with transaction(pool) as connection:
+            await outbox.put(connection, [Outgoing(STATUS_TOPIC, b"status"), Outgoing(topic, b"beside")])
+        await gone(pool)
+    assert await read_all(kafka, topic) == [b"before", b"after", b"beside"]

@@ -102,13 +102,16 @@ def test_what_a_picture_is_called_is_never_markup() -> None:
     assert image["alt"] == '"><script>' and "&lt;b&gt;" in page and "<b>" not in page
 
 
-def test_preview_ends_where_the_preheader_ends() -> None:
-    text = Seen(rendered("html")).text.lstrip()
-    preheader = "Déviation par le quai Vauclair."
+@pytest.mark.parametrize("length", [1, 31, 100, 199, 200, 250])
+def test_preview_ends_where_the_preheader_ends(length: int) -> None:
+    preheader = ("Déviation par le quai Vauclair. " * 9)[: length - 1] + "!"
+    text = Seen(rendered("html", preheader=preheader)).text.lstrip()
     assert text.startswith(preheader)
     filling = text.removeprefix(preheader).partition("Ville de Valmerande")[0]
     assert not re.sub(r"[\s\u2007\u034f]", "", filling), "nothing that can be read"
-    assert len(filling.replace("\n", "")) >= 200, "longer than any preview"
+    shown = len(filling.strip("\n").replace("\u034f", ""))  # what takes room; a line end is a blank
+    assert length + shown >= 199, "as long as any preview"
+    assert length + shown < 220 or not shown, "no longer than that"
 
 
 def test_whole_mail_with_images_is_one_that_programs_read() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.mail_mime import BadSlot, Headers, InlineImage, MailSlots, MailTemplate, Placeholders, compose
+from schemas.messages import is_ready
 
 pytestmark = pytest.mark.unit
 
@@ -86,6 +87,37 @@ def test_parser_reads_back_the_slots_in_headers_and_both_bodies(
     head, _, rest = content.partition(b"\r\n\r\n")
     assert max(map(len, head.split(b"\r\n"))) <= 998
     assert max(map(len, rest.split(b"\r\n"))) <= 76
+
+
+# what tempts a line to begin with a dot: runs of dots, line ends, and lengths about a line's
+dotty = st.lists(
+    st.sampled_from(["\n", ".", "...", "." * 74, "." * 75, "." * 200, "é.", "=", "%", "a" * 73, "a" * 75]) | prose,
+    max_size=8,
+).map("".join)
+dotty_urls = st.lists(st.sampled_from([".", "." * 75, "a" * 60, "a" * 75, "/?x="]), max_size=8).map(
+    lambda parts: "https://a.example/" + "".join(parts)
+)
+letters_beyond = st.builds("{}{}@{}".format, st.text("éàñ", max_size=3), _dotted, st.just("mairie-évry.example"))
+
+
+@given(recipients | letters_beyond, message_ids, urls | dotty_urls, dotty, dotty)
+def test_mail_that_is_said_to_be_ready_is(recipient: str, message_id: str, url: str, before: str, after: str) -> None:
+    text = f"{before}{{url}}{after}{{to}}{before}\n"
+    template = mail(text, f"{text}{text}")
+    content = template.splice(MailSlots(recipient, message_id, url))
+    assert template.ready, "whatever a template says"
+    assert is_ready(content) or not recipient.isascii()
+    assert is_ready(content) == content.isascii()
+    assert max(map(len, content.partition(b"\r\n\r\n")[2].split(b"\r\n"))) <= 76
+    assert body(read(content), "plain") == text.replace("{url}", url).replace("{to}", recipient)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a\n", "a\r", ".\r\n", "a\r\n.b\r\n", "é\r\n", "a\r\n.", "a\n\r\n", "\ra\r\n"]
+)
+def test_content_that_a_sender_must_look_through_is_not_ready(text: str) -> None:
+    assert not is_ready(text.encode())
+    assert is_ready(b"a.\r\n\r\n b\r\n")
 
 
 @given(prose.filter(lambda text: text.strip()))

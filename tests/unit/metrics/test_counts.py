@@ -25,9 +25,9 @@ def test_an_urgent_page_dispatches_its_own_batch() -> None:
         return figure("tambour_batches_dispatched_total", lane=lane)
 
     urgent, bulk = dispatched("urgent"), dispatched("bulk")
-    metrics.page_fanned_out(Lane.URGENT, 7, last=False)
-    metrics.page_fanned_out(Lane.URGENT, 0, last=True)
-    metrics.page_fanned_out(Lane.BULK, 7, last=True)
+    metrics.page_fanned_out(Lane.URGENT, 7, dispatched=1, last=False)
+    metrics.page_fanned_out(Lane.URGENT, 0, dispatched=0, last=True)
+    metrics.page_fanned_out(Lane.BULK, 7, dispatched=0, last=True)
     assert (dispatched("urgent") - urgent, dispatched("bulk") - bulk) == (1, 0)
 
 

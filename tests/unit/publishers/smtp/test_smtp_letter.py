@@ -1,7 +1,7 @@
 """A mail in the bytes of SMTP, as one server takes it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from publishers.base import Checks, Permanent, PublishesMany, Unclear
@@ -9,12 +9,15 @@ from publishers.smtp.channel import Smtp, SmtpOptions
 from publishers.smtp.letter import Offers, letter
 from publishers.smtp.options import Relay
 from publishers.smtp.pipeline import stuffed
-from schemas.messages import Mail, Text
+from schemas.messages import Mail, Text, is_ready
 
 pytestmark = pytest.mark.unit
 
 PLAIN = Offers(pipelining=True, size=1000, eight_bit=False, utf8=False)
 MODERN = Offers(pipelining=True, size=None, eight_bit=True, utf8=True)
+
+
+LINES = st.lists(st.sampled_from([b".", b"..a", b"a", b"", b"a.", b"A: b"]) | st.binary(max_size=5), max_size=8)
 
 
 def mail(recipient: str = "b@x.example", sender: str = "a@v.example", content: bytes = b"A: b\r\n\r\nc\r\n") -> Mail:
@@ -105,6 +108,26 @@ def test_size_counts_what_signing_added() -> None:
     with pytest.raises(Permanent, match="larger") as refused:
         letter(mail(content=b"x" * 999), PLAIN, lambda content: b"X: y\r\n" + content)
     assert refused.value.code == "size"
+
+
+@given(LINES, st.sampled_from([PLAIN, MODERN]))
+def test_ready_mail_is_written_as_one_that_is_looked_through(lines: list[bytes], offers: Offers) -> None:
+    content = b"\r\n".join([*lines, b""])
+    assume(is_ready(content))
+    looked_through = letter(mail(content=content), offers)
+    ready = letter(Mail("1", "a@v.example", "b@x.example", content, ready=True), offers)
+    assert ready.envelope == looked_through.envelope
+    assert ready.content == looked_through.content and (ready.ready, looked_through.ready) == (True, False)
+    assert content + b".\r\n" == stuffed(content)
+
+
+def test_signing_makes_a_ready_mail_one_to_look_through() -> None:
+    made = letter(
+        Mail("1", "a@v.example", "b@x.example", b"A: b\r\n", ready=True), PLAIN, lambda content: b".X\r\n" + content
+    )
+    assert not made.ready and made.content == b".X\r\nA: b\r\n"
+    with pytest.raises(Permanent, match="line end"):
+        letter(Mail("1", "a@v.example", "b@x.example", b"A\n", ready=True), PLAIN, lambda content: content)
 
 
 async def test_channel_says_what_the_hub_asks_of_it() -> None:
