@@ -133,13 +133,13 @@ class Turn:
         left = [*self.left, *(one.recipient_id for one in todo)]
         if self.untried and self.elapsed() < self.sizes.deadline_s:  # the provider's fault, not our deadline's
             waits_for, not_before = "the provider", self.now() + _UNTRIED_PAUSE
-        if not self.unspent:
+        if self.unspent:
+            async with transaction(self.pool) as connection:
+                await batches.give_back_room(connection, self.batch, self.unspent)
+                await batches.finish(connection, self.batch, left, waits_for=waits_for, not_before=not_before)
+        else:
             async with self.pool.acquire() as connection:  # one statement: a transaction of its own
                 await batches.finish(connection, self.batch, left, waits_for=waits_for, not_before=not_before)
-            return
-        async with transaction(self.pool) as connection:
-            await batches.give_back_room(connection, self.batch, self.unspent)
-            await batches.finish(connection, self.batch, left, waits_for=waits_for, not_before=not_before)
         metrics.batch_finished(self.batch.channel, left=len(left))
 
     def _must_stop(self) -> bool:
