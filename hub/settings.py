@@ -105,7 +105,7 @@ class DeliverySettings(_Frozen):
     window: int = Field(default=100, ge=1, le=100)
     deadline_s: float = Field(default=5, gt=0)
     lease_s: float = Field(default=15, gt=1)
-    depth: int = Field(default=16, ge=1)
+    depth: int = Field(default=48, ge=1)
     """Batches of one family and lane that are on Kafka or being sent at a time (about two seconds of work)."""
 
 
