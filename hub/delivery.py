@@ -65,7 +65,7 @@ class Deliverer:
         batch back, and what was handed over has been recorded.
         """
         started, since = boot_clock(), tracing.now()
-        async with transaction(self._pool) as connection:
+        async with self._pool.acquire() as connection:
             batch = await batches.claim(connection, batch_id, self._owner, self._sizes.lease_s)
             if batch is None:
                 return

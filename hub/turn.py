@@ -152,7 +152,7 @@ class Turn:
     async def _open(self, window: Sequence[Member]) -> tuple[Gate, list[Member]]:
         reachable = [one for one in window if one.address is not None]
         self._end([one for one in window if one.address is None], State.SUPPRESSED, "erased")
-        async with transaction(self.pool) as connection:
+        async with self.pool.acquire() as connection:
             gate = await batches.open_window(connection, self.batch, [one.recipient_id for one in reachable])
         if gate.stop or gate.held or not gate.ours:
             return gate, reachable

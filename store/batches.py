@@ -6,9 +6,10 @@ finds every later write of his refused, except recording what he knows of messag
 All times are the database's.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from schemas.authorities import stream_of
 from schemas.deliveries import State, state_of
@@ -98,7 +99,8 @@ _OPEN = [State.QUEUED.value, State.SENDING.value, State.RETRYING.value, State.UN
 
 
 async def claim(connection: Connection, batch: int, owner: str, lease_s: float) -> Claimed | None:
-    """Make the batch ours, in the caller's transaction, to be committed before anything is sent.
+    """Make the batch ours: committed before anything is sent. Its members are read afterwards, by another statement,
+    which sees what an earlier owner recorded while we waited for its lock.
 
     None when it is somebody's, waiting or done: then its message is simply acknowledged.
     """
@@ -127,26 +129,36 @@ async def claim(connection: Connection, batch: int, owner: str, lease_s: float) 
     )
 
 
-_GATE = """
-SELECT a.version > $2 AS superseded, a.withdrawn_at IS NOT NULL AND a.version > $2 AS withdrawn,
-       o.expires <= now() AS expired, t.restricted,
-       EXISTS (SELECT FROM daily_cap c WHERE c.authority_id = o.authority_id AND c.channel = o.channel) AS has_cap,
-       (SELECT h.scope || coalesce(nullif(': ' || h.reason, ': '), '') FROM hold h
-        WHERE h.scope = 'hub' OR h.scope = 'authority' AND h.key = t.code
-           OR h.scope = 'channel' AND h.key = o.channel
-           OR h.scope = 'announcement' AND h.key = o.announcement_id::text LIMIT 1) AS held
-FROM delivery_order o JOIN authority t ON t.id = o.authority_id JOIN announcement a ON a.id = o.announcement_id
-WHERE o.id = $1 FOR SHARE OF a"""
-
-_SUPPRESSED = """
-SELECT r.id, coalesce(s.reason, 'not on the allow-list')
-FROM recipient r
-LEFT JOIN LATERAL (
-    SELECT reason FROM suppression x
-    WHERE x.authority_id = r.authority_id AND x.channel = r.channel AND x.address = r.address
-      AND x.stream IN ('', $3)
-    ORDER BY x.since LIMIT 1) s ON true
-WHERE r.id = ANY($1::bigint[]) AND (s.reason IS NOT NULL OR $2 AND NOT r.allow_listed)"""
+# One statement, because a round trip costs more than any part of it: it looks and, unless a cap must be reckoned
+# with, notes. First the announcement is share-locked: a correction that comes now waits, and then sees this window
+# among those who may hold the earlier version; one that was faster is seen here.
+_WINDOW = """
+WITH gate AS MATERIALIZED (
+    SELECT a.version > $3 AS superseded, a.withdrawn_at IS NOT NULL AND a.version > $3 AS withdrawn,
+           o.expires <= now() AS expired, t.restricted,
+           EXISTS (SELECT FROM daily_cap c WHERE c.authority_id = o.authority_id AND c.channel = o.channel) AS has_cap,
+           (SELECT h.scope || coalesce(nullif(': ' || h.reason, ': '), '') FROM hold h
+            WHERE h.scope = 'hub' OR h.scope = 'authority' AND h.key = t.code
+               OR h.scope = 'channel' AND h.key = o.channel
+               OR h.scope = 'announcement' AND h.key = o.announcement_id::text LIMIT 1) AS held
+    FROM delivery_order o JOIN authority t ON t.id = o.authority_id JOIN announcement a ON a.id = o.announcement_id
+    WHERE o.id = $2 FOR SHARE OF a),
+suppressed AS MATERIALIZED (
+    SELECT r.id, coalesce(s.reason, 'not on the allow-list') AS reason
+    FROM gate, recipient r
+    LEFT JOIN LATERAL (
+        SELECT reason FROM suppression x
+        WHERE x.authority_id = r.authority_id AND x.channel = r.channel AND x.address = r.address
+          AND x.stream IN ('', $5)
+        ORDER BY x.since LIMIT 1) s ON true
+    WHERE r.id = ANY($6::bigint[]) AND (s.reason IS NOT NULL OR gate.restricted AND NOT r.allow_listed)),
+noted AS (
+    UPDATE batch SET in_flight_since = clock_timestamp(),
+           in_flight = CASE WHEN superseded OR expired OR held IS NOT NULL THEN '{}'
+                       ELSE ARRAY(SELECT id FROM unnest($6::bigint[]) AS id WHERE id NOT IN (SELECT id FROM suppressed))
+                       END
+    FROM gate WHERE batch.id = $1 AND batch.epoch = $4 AND NOT gate.has_cap RETURNING 1)
+SELECT gate.*, EXISTS (SELECT FROM noted) AS ours, ARRAY(SELECT (id, reason) FROM suppressed) AS suppressed FROM gate"""
 
 # Locks the day's row, made if it is the day's first: two windows can't both take what is left.
 _USED = """
@@ -161,41 +173,42 @@ _SPEND = "UPDATE daily_use SET used = used + $4 WHERE authority_id = $1 AND chan
 
 
 async def open_window(connection: Connection, batch: Claimed, recipients: Sequence[int]) -> Gate:
-    """Re-read every reason not to send, and note the window as in flight, in one transaction of the caller's.
+    """Re-read every reason not to send, and note the window as in flight, in one transaction.
 
-    Commit before handing anything over. The announcement's row is share-locked: a correction that comes now
-    waits, and then sees this window among those who may hold the earlier version.
+    Commit it, where it is the caller's, before handing anything over.
     """
-    row = await connection.fetchrow(_GATE, batch.order_id, batch.version)
+    row = await _look(connection, batch, recipients)
+    if not row["has_cap"]:
+        return _gate(row, ours=row["ours"])
+    async with connection.transaction():
+        row = await _look(connection, batch, recipients)  # it is looked at and noted together
+        gate = _gate(row, ours=row["ours"])
+        if not row["has_cap"]:
+            return gate
+        out = {recipient for recipient, _ in gate.suppressed}
+        going = [] if gate.stop or gate.held else [one for one in recipients if one not in out]
+        room = await _room(connection, batch, len(going)) if going else 0
+        ours = await connection.fetchval(
+            "UPDATE batch SET in_flight = $3, in_flight_since = clock_timestamp()"
+            " WHERE id = $1 AND epoch = $2 RETURNING true",
+            batch.id,
+            batch.epoch,
+            going[:room],
+        )
+        return replace(gate, ours=bool(ours), capped=frozenset(going[room:]))
+
+
+async def _look(connection: Connection, batch: Claimed, recipients: Sequence[int]) -> Mapping[str, Any]:
+    row: Mapping[str, Any] | None = await connection.fetchrow(
+        _WINDOW, batch.id, batch.order_id, batch.version, batch.epoch, stream_of(batch.lane), list(recipients)
+    )
     assert row is not None  # an order is never deleted before its batches
-    stop = (
-        "withdrawn"
-        if row["withdrawn"]
-        else "superseded"
-        if row["superseded"]
-        else "expired"
-        if row["expired"]
-        else None
-    )
-    suppressed = await connection.fetch(_SUPPRESSED, list(recipients), row["restricted"], stream_of(batch.lane))
-    out = {recipient for recipient, _ in suppressed}
-    going = [] if stop or row["held"] else [one for one in recipients if one not in out]
-    room = await _room(connection, batch, len(going)) if going and row["has_cap"] else len(going)
-    going, waiting = going[:room], going[room:]
-    ours = await connection.fetchval(
-        "UPDATE batch SET in_flight = $3, in_flight_since = clock_timestamp()"
-        " WHERE id = $1 AND epoch = $2 RETURNING true",
-        batch.id,
-        batch.epoch,
-        going,
-    )
-    return Gate(
-        ours=bool(ours),
-        stop=stop,
-        held=row["held"],
-        capped=frozenset(waiting),
-        suppressed=tuple((recipient, reason) for recipient, reason in suppressed),
-    )
+    return row
+
+
+def _gate(row: Mapping[str, Any], *, ours: bool) -> Gate:
+    stop = next((reason for reason in ("withdrawn", "superseded", "expired") if row[reason]), None)
+    return Gate(ours=ours, stop=stop, held=row["held"], suppressed=tuple(map(tuple, row["suppressed"])))
 
 
 async def _room(connection: Connection, batch: Claimed, count: int) -> int:

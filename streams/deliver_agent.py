@@ -28,6 +28,7 @@ def register(
 
     A rebalance waits for all that was taken: when some take their whole deadline, the rest must not follow them.
     """
+
     async def handle(events: Sequence[Any]) -> int:
         began = boot_clock()
 
