@@ -29,20 +29,11 @@ class Circumstances:
 
 def record_of(member: Member, outcome: Outcome, given: Circumstances) -> Record | None:
     """What to record of an outcome; None when nothing happened (Untried): the member stays in its batch."""
-    attempt = attempt_of(member.standing)
     if isinstance(outcome, Receipt):
-        return Record(
-            member.recipient_id,
-            attempt,
-            State.SENT,
-            given.now,
-            tried=True,
-            code=outcome.code,
-            url=outcome.url,
-            reference=outcome.reference,
-        )
+        return taken(member, outcome, given.now)
     if isinstance(outcome, Untried):
         return None
+    attempt = attempt_of(member.standing)
     state, due, reason = _refused(member, outcome, given)
     return Record(
         member.recipient_id,
@@ -54,6 +45,20 @@ def record_of(member: Member, outcome: Outcome, given: Circumstances) -> Record 
         reason=reason,
         due=due,
         address_dead=isinstance(outcome, Permanent) and outcome.address_dead,
+    )
+
+
+def taken(member: Member, receipt: Receipt, now: datetime) -> Record:
+    """What to record of a message that its provider took: nothing else needs to be known for it."""
+    return Record(
+        member.recipient_id,
+        attempt_of(member.standing),
+        State.SENT,
+        now,
+        tried=True,
+        code=receipt.code,
+        url=receipt.url,
+        reference=receipt.reference,
     )
 
 

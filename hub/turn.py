@@ -194,6 +194,9 @@ class Turn:
             )
 
     def _report(self, member: Member, outcome: Outcome) -> None:
+        if isinstance(outcome, Receipt):
+            self.recorder.add(outcomes.taken(member, outcome, self.now()))
+            return
         record = outcomes.record_of(member, outcome, self.given(member))
         if record is None:
             self.untried = True

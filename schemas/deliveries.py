@@ -52,9 +52,12 @@ def standing(state: State, attempt: int = 1) -> int:
     return base + attempt * _ATTEMPT + state.value
 
 
+_STATES = tuple(sorted(State, key=lambda state: state.value))
+
+
 def state_of(value: int) -> State:
     """The state that a standing stands for."""
-    return State(value % _ATTEMPT)
+    return _STATES[value % _ATTEMPT]
 
 
 def attempt_of(value: int) -> int:
