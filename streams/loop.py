@@ -11,6 +11,8 @@ acknowledged, in order. What may go wrong:
 """
 
 import asyncio
+import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -57,21 +59,63 @@ async def groups(events: AsyncIterator[Any], take: int, within_s: float) -> Asyn
     Waits for nothing but the next event: Faust's own ``noack_take`` looks a hundred times a second, of an idle
     worker too. One event more than is given out is asked for at most, so that a rebalance waits for no more.
     """
-    coming = asyncio.ensure_future(anext(events, _END))
-    clock = asyncio.get_running_loop().time
+    ahead = _Ahead(events)
+    reading = asyncio.ensure_future(ahead.read())
+    reading.add_done_callback(lambda _: ahead.end())
     try:
-        while (first := await coming) is not _END:
-            group, closes = [first], clock() + within_s
-            coming = asyncio.ensure_future(anext(events, _END))
-            while len(group) < take:
-                await asyncio.wait({coming}, timeout=max(0.0, closes - clock()))
-                if not coming.done() or (following := coming.result()) is _END:
-                    break
-                group.append(following)
-                coming = asyncio.ensure_future(anext(events, _END))
+        while True:
+            ahead.want(take)
+            await ahead.some.wait()
+            if not ahead.got:
+                await reading  # it tells what broke the source
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await ahead.full.wait()
+            group = [ahead.got.popleft() for _ in range(min(take, len(ahead.got)))]
+            ahead.want(1)
             yield group
     finally:
-        coming.cancel()
+        reading.cancel()
+
+
+class _Ahead:
+    """Reads events by one task for all of them: a task for each costs more than what is done with the event."""
+
+    def __init__(self, events: AsyncIterator[Any]) -> None:
+        self._events = events
+        self._wanted = 0
+        self._ended = False
+        self._room = asyncio.Event()
+        self.got: deque[Any] = deque()
+        self.some, self.full = asyncio.Event(), asyncio.Event()
+
+    async def read(self) -> None:
+        """Read for ever, and no further than is wanted."""
+        await self._room.wait()
+        async for event in self._events:
+            self.got.append(event)
+            self.some.set()
+            while len(self.got) >= self._wanted:
+                self.full.set()
+                self._room.clear()
+                await self._room.wait()
+
+    def want(self, count: int) -> None:
+        """From now on, have so many in hand."""
+        self._wanted = count
+        if len(self.got) < count:
+            self._room.set()
+            if not self._ended:
+                self.full.clear()
+        if not (self.got or self._ended):
+            self.some.clear()
+
+    def end(self) -> None:
+        """There is nothing more to come: nobody waits for it."""
+        self._ended = True
+        self.some.set()
+        self.full.set()
 
 
 async def until_done(handle: Handler, events: Sequence[Any], name: str) -> None:
