@@ -38,7 +38,8 @@ async def save(connection: Connection, authority_id: int, subscribers: Iterable[
         [one.broadcast for one in found],
     )
     ids = {(row["channel"], row["address"]): row["id"] for row in rows}
-    pairs = [(ids[one.channel, one.address], *pair) for one in found for pair in one.subscriptions]
+    people = [one for one in found if not one.broadcast]  # an account hears everything, and subscribes to nothing
+    pairs = [(ids[one.channel, one.address], *pair) for one in people for pair in one.subscriptions]
     await connection.execute("DELETE FROM subscription WHERE recipient_id = ANY($1::bigint[])", list(ids.values()))
     await connection.execute(
         "INSERT INTO subscription (recipient_id, theme, area)"
