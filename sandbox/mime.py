@@ -1,15 +1,19 @@
 """What a mail says, read forgivingly: a sandbox shows broken mails too."""
 
 import re
+from base64 import b64encode
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
+from urllib.parse import unquote
 
 from sandbox.journal import Line
 
 _HEADER = re.compile(rb"^([!-9;-~]+):[ \t]*([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.MULTILINE)
+_CID = re.compile(r"(?<=[\"'(])cid:([^\"')\s]+)")  # RFC 2392, as the value of an attribute or in url()
+_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _SUMMARY = re.compile(rb"^(message-id|subject):[ \t]*([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.MULTILINE | re.IGNORECASE)
 
 
@@ -50,10 +54,11 @@ def headers(content: bytes) -> list[tuple[str, str]]:
 
 
 def bodies(content: bytes) -> Bodies:
-    """The first text part, the first HTML part, and the rest by name."""
+    """The first text part, the first HTML part with the pictures it has in the mail itself, and the rest by name."""
     text: str | None = None
     html: str | None = None
     attachments: list[Attachment] = []
+    pictures: dict[str, str] = {}
     for part in message_from_bytes(content).walk():
         if part.is_multipart():
             continue
@@ -64,6 +69,10 @@ def bodies(content: bytes) -> Bodies:
             html = _text(part)
         else:
             attachments.append(Attachment(decoded(part.get_filename() or kind), kind, len(_octets(part))))
+            if kind in _PICTURES and (identity := part.get("Content-ID")):
+                pictures[str(identity).strip().strip("<>")] = f"data:{kind};base64,{b64encode(_octets(part)).decode()}"
+    if html is not None and pictures:
+        html = _CID.sub(lambda found: pictures.get(unquote(found[1]), found[0]), html)
     return Bodies(text, html, tuple(attachments))
 
 

@@ -103,3 +103,16 @@ def test_a_broken_mail_is_shown_as_well_as_can_be() -> None:
     content = b"Subject: =?nope?q?x?=\r\nContent-Type: text/plain; charset=nope\r\n\r\ncaf\xc3\xa9\xff"
     assert mime.summary(content)["subject"] == "=?nope?q?x?="
     assert mime.bodies(content).text == "café\ufffd"
+
+
+def test_picture_within_a_mail_is_shown_and_no_other_is_fetched() -> None:
+    html = '<img src="cid:crest"><img src="https://elsewhere.example/pixel"><img src="cid:lost"> cid:crest'
+    content = (
+        b'Content-Type: multipart/related; boundary="b"\r\n\r\n--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n'
+        + html.encode()
+        + b"\r\n--b\r\nContent-Type: image/png\r\nContent-ID: <crest>\r\nContent-Transfer-Encoding: base64\r\n"
+        + b"Content-Disposition: inline\r\n\r\nAAEC\r\n--b--\r\n"
+    )
+    shown = mime.bodies(content)
+    assert shown.html == html.replace('"cid:crest"', '"data:image/png;base64,AAEC"')
+    assert [one.kind for one in shown.attachments] == ["image/png"]

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from launcher.stack import Stack
 from portal.access import is_open
 from schemas.lanes import Lane
 from store.orders import batches_topic
-from streams import deliver_agent, worker
+from streams import deliver_agent, exposing, worker
 from streams.topics import FAMILIES
 from streams.worker import ROLES
 from tests.unit.deploy.manifests import (
@@ -35,11 +36,16 @@ from tests.unit.deploy.manifests import (
 pytestmark = pytest.mark.unit
 
 WRITTEN = written()
-BASE = [one for name, found in WRITTEN.items() if name.startswith("base/") and name != "base/pod.yaml" for one in found]
+PATCHES = ("base/pod.yaml", "base/worker.yaml")
+BASE = [one for name, found in WRITTEN.items() if name.startswith("base/") and name not in PATCHES for one in found]
 POD: Document = WRITTEN["base/pod.yaml"][0]["spec"]["template"]["spec"]
 VARIABLES: dict[str, str] = of_kind("ConfigMap", BASE)["tambour-variables"]["data"]
 WORKLOADS = of_kind("Deployment", BASE) | of_kind("Job", BASE)
 SCALED = [one for name, found in WRITTEN.items() if name.startswith("components/autoscaling/") for one in found]
+WATCHED = [one for name, found in WRITTEN.items() if name.startswith("components/prometheus/") for one in found]
+OF_OPERATORS = ("ScaledObject", "PodMonitor")
+"""Kinds that KEDA and the Prometheus Operator bring: Kubernetes' own schemas don't know them."""
+WORKERS = {f"tambour-{role}" for role in ROLES}
 SECRETS = of_kind("Secret", WRITTEN["overlays/example/secrets.example.yaml"])
 
 
@@ -55,7 +61,7 @@ def container(workload: Document) -> Document:
 def test_kubernetes_takes_everything_that_would_be_applied() -> None:
     found = built()
     assert len(found) > 20
-    assert [fault for one in found if one["kind"] != "ScaledObject" for fault in faults_of(one)] == []
+    assert [fault for one in found if one["kind"] not in OF_OPERATORS for fault in faults_of(one)] == []
 
 
 def test_kubernetes_takes_the_example_of_secrets() -> None:
@@ -68,7 +74,7 @@ def test_misspelt_field_is_found() -> None:
 
 
 def test_every_file_is_among_the_resources() -> None:
-    for folder in ("base", "components/autoscaling", "overlays/example"):
+    for folder in ("base", "components/autoscaling", "components/prometheus", "overlays/example"):
         (kustomization,) = documents((KUBERNETES / folder / "kustomization.yaml").read_text(encoding="utf-8"))
         there = {path.name for path in (KUBERNETES / folder).glob("*.yaml")} - {"kustomization.yaml"}
         named = {Path(one).name for one in kustomization["resources"]} - {"base"}
@@ -123,32 +129,50 @@ def test_home_is_where_a_process_may_write() -> None:
     assert VARIABLES["TAMBOUR_HOME"].startswith(f"{mounts['tmp']}/")
 
 
+def pods() -> dict[str, Document]:
+    """The one container of each Deployment and Job, as it would be applied."""
+    return {one["metadata"]["name"]: container(one) for one in built() if one["kind"] in ("Deployment", "Job")}
+
+
 def test_ports_are_those_that_processes_listen_on() -> None:
-    ports = {
-        (name, port["name"]): port["containerPort"]
-        for name, one in WORKLOADS.items()
-        for port in container(one).get("ports", [])
+    found = {
+        (name, port["name"]): port["containerPort"] for name, one in pods().items() for port in one.get("ports", [])
     }
-    assert ports == {
+    observe = int(VARIABLES["TAMBOUR_OBSERVE__PORT"])
+    assert found == {
         ("tambour-core", "inlet"): InletSettings().port,
         ("tambour-portal", "http"): PortalSettings().port,
+        **{(worker, "observe"): observe for worker in WORKERS},
     }
+    assert len({*found.values()}) == 3
+    assert VARIABLES["TAMBOUR_OBSERVE__HOST"] == "0.0.0.0"
 
 
-def test_probes_ask_what_answers_without_an_officer_and_nothing_else_is_probed() -> None:
+def test_probes_ask_what_answers_without_an_officer() -> None:
     asked = {
-        (name, kind, probe.get("httpGet", {}).get("path") or probe["tcpSocket"]["port"])
-        for name, one in WORKLOADS.items()
-        for kind, probe in container(one).items()
+        (name, kind): (probe["httpGet"]["path"], probe["httpGet"]["port"])
+        for name, one in pods().items()
+        for kind, probe in one.items()
         if kind.endswith("Probe")
     }
     assert asked == {
-        ("tambour-core", "readinessProbe", "inlet"),
-        ("tambour-portal", "startupProbe", "/healthz"),
-        ("tambour-portal", "livenessProbe", "/healthz"),
-        ("tambour-portal", "readinessProbe", "/readyz"),
+        (name, kind): (path, "http" if name == "tambour-portal" else "observe")
+        for name in {*WORKERS, "tambour-portal"}
+        for kind, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz"))
     }
     assert is_open("/healthz") and is_open("/readyz")
+    opened = inspect.getsource(exposing.Door.open)
+    assert all(f'"{path}"' in opened for path in ("/metrics", "/healthz", "/readyz"))
+
+
+@pytest.mark.parametrize("name", sorted(WORKERS))
+def test_worker_is_never_ended_for_what_it_waits_for(name: str) -> None:
+    """What says that Kafka or the database is away is asked by the readiness probe alone, and it has time to say so."""
+    one = pods()[name]
+    assert one["livenessProbe"]["httpGet"]["path"] == one["startupProbe"]["httpGet"]["path"] == "/healthz"
+    assert one["livenessProbe"]["periodSeconds"] * one["livenessProbe"]["failureThreshold"] >= 60
+    assert one["startupProbe"]["periodSeconds"] * one["startupProbe"]["failureThreshold"] >= 120
+    assert one["readinessProbe"]["timeoutSeconds"] > exposing._PATIENCE_S
 
 
 def test_time_to_finish_is_more_than_a_worker_may_take(tmp_path: Path) -> None:
@@ -167,13 +191,13 @@ def test_image_is_that_of_docker_compose() -> None:
 
 
 def test_every_pod_has_least_privilege() -> None:
-    pods = {
+    found = {
         one["metadata"]["name"]: one["spec"]["template"]["spec"]
         for one in built()
         if one["kind"] in ("Deployment", "Job")
     }
-    assert set(pods) == set(WORKLOADS)
-    for name, pod in pods.items():
+    assert set(found) == set(WORKLOADS)
+    for name, pod in found.items():
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["securityContext"]["runAsNonRoot"] is True and pod["securityContext"]["runAsUser"] > 0
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -258,6 +282,7 @@ def test_services_and_budgets_select_what_is_there() -> None:
     for name, budget in budgets.items():
         assert [one for one in WORKLOADS if selects(budget["spec"]["selector"], labels(one))] == [name]
         assert budget["spec"]["maxUnavailable"] == 1  # with minAvailable, a single one could never be moved
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 # Scaling on lag
@@ -282,14 +307,18 @@ def test_lane_is_scaled_by_every_topic_of_its_batches(lane: Lane) -> None:
 def test_lag_can_reach_what_the_largest_number_of_workers_asks_for() -> None:
     """The dispatcher keeps no more than ``depth`` batches on Kafka: lag that asked for more would never be seen."""
     for one in SCALED:
-        if one["metadata"]["name"] == "tambour-core":
+        role = one["spec"]["scaleTargetRef"]["name"].removeprefix("tambour-")
+        if role == worker.CORE:
             continue
         most = one["spec"]["maxReplicaCount"]
         assert most <= KafkaSettings(bootstrap="k:1").partitions
         for trigger in one["spec"]["triggers"]:
             threshold = int(trigger["metadata"]["lagThreshold"])
-            assert threshold == deliver_agent.AT_ONCE
-            assert most * threshold <= DeliverySettings().depth
+            if role == f"deliver-{Lane.URGENT}":  # not the dispatcher's: a hand for every batch
+                assert threshold == deliver_agent.AT_ONCE
+            else:  # what waits for its hands, and is not more than a worker takes at a time
+                assert deliver_agent.AT_ONCE < threshold <= deliver_agent._TAKEN
+                assert most * threshold == DeliverySettings().depth
 
 
 def test_core_is_scaled_by_the_events_that_nobody_has_read() -> None:
@@ -306,3 +335,60 @@ def test_scaling_looks_at_the_kafka_of_the_settings_and_owns_the_replicas() -> N
     for one in scaled.values():
         assert {trigger["metadata"]["bootstrapServers"] for trigger in one["spec"]["triggers"]} == {bootstrap[1]}
         assert "replicas" not in of_kind("Deployment", found)[one["spec"]["scaleTargetRef"]["name"]]["spec"]
+
+
+# Watching
+
+
+def test_prometheus_finds_every_worker_and_the_portal_under_the_names_of_the_alerts() -> None:
+    jobs = {}
+    for one in of_kind("PodMonitor", WATCHED).values():
+        (endpoint,) = one["spec"]["podMetricsEndpoints"]
+        found = {name for name in WORKLOADS if selects(one["spec"]["selector"], labels(name))}
+        ports = {port["name"] for name in found for port in pods()[name]["ports"]}
+        assert endpoint["port"] in ports and endpoint["path"] == "/metrics"
+        (relabeling,) = endpoint["relabelings"]
+        assert relabeling["targetLabel"] == "job"
+        jobs[relabeling["replacement"]] = found
+    assert jobs == {"tambour": WORKERS, "tambour-portal": {"tambour-portal"}}
+    (scraped,) = documents((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    assert {one["job_name"] for one in scraped["scrape_configs"]} == set(jobs)
+    (cluster,) = documents((ROOT / "deploy/prometheus/kubernetes.yml").read_text(encoding="utf-8"))
+    assert {one["job_name"] for one in cluster["scrape_configs"]} == {"tambour"}
+    assert 'job="tambour"' in (ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
+
+
+def test_portal_shows_its_metrics_to_whoever_has_the_officers_token() -> None:
+    assert of_kind("ConfigMap", built())["tambour-variables"]["data"]["TAMBOUR_OBSERVE__PORTAL"] == "true"
+    (endpoint,) = of_kind("PodMonitor", WATCHED)["tambour-portal"]["spec"]["podMetricsEndpoints"]
+    credentials = endpoint["authorization"]["credentials"]
+    assert credentials["key"] in SECRETS[credentials["name"]]["stringData"]
+    assert VARIABLES["TAMBOUR_PORTAL__OFFICER_TOKEN_FILE"].endswith(f"/{credentials['key']}")
+    assert not is_open("/metrics")
+
+
+def test_only_the_namespace_of_prometheus_reaches_the_port_of_metrics() -> None:
+    assert not any(
+        port["port"] == "observe"
+        for policy in of_kind("NetworkPolicy", BASE).values()
+        for rule in policy["spec"].get("ingress", [])
+        for port in rule["ports"]
+    )
+    (policy,) = of_kind("NetworkPolicy", WATCHED).values()
+    assert {name for name in WORKLOADS if selects(policy["spec"]["podSelector"], labels(name))} == WORKERS
+    (rule,) = policy["spec"]["ingress"]
+    assert rule["ports"] == [{"port": "observe", "protocol": "TCP"}]
+    (source,) = rule["from"]
+    assert set(source) == {"namespaceSelector"}
+
+
+def test_alerts_become_a_rule_of_the_operator_by_the_command_of_the_document() -> None:
+    text = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    found = re.search(r"^(\(printf .*?\)) \| kubectl", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    done = subprocess.run(["sh", "-c", found[1]], capture_output=True, text=True, cwd=ROOT, timeout=10)
+    assert done.returncode == 0, done.stderr
+    (rule,) = documents(done.stdout)
+    (alerts,) = documents((ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8"))
+    assert (rule["kind"], rule["apiVersion"]) == ("PrometheusRule", "monitoring.coreos.com/v1")
+    assert rule["spec"] == alerts

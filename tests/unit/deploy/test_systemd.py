@@ -23,6 +23,12 @@ pytestmark = pytest.mark.unit
 
 Unit = dict[str, dict[str, list[str]]]
 
+NEEDED = {
+    "TAMBOUR_DATABASE": "postgresql://127.0.0.1/tambour", "TAMBOUR_KAFKA": "127.0.0.1:9092",
+    "TAMBOUR_LINKS__PUBLIC_URL": "https://annonces.valmerande.example",
+    "TAMBOUR_LINKS__SECRET": "a-secret-of-the-test", "TAMBOUR_LINKS__BOUNCE_DOMAIN": "retours.valmerande.example",
+}  # fmt: skip
+
 HARDENED = {
     "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "AmbientCapabilities": "", "ProtectSystem": "strict",
     "ProtectHome": "yes", "PrivateTmp": "yes", "PrivateDevices": "yes", "PrivateUsers": "yes", "ProtectClock": "yes",
@@ -144,10 +150,35 @@ def test_service_may_do_no_more_than_it_needs(name: str) -> None:
     assert only(unit, "User") == "tambour" and "MemoryMax" in unit["Service"]
 
 
+def variables(unit: Unit) -> dict[str, str]:
+    return dict(value.split("=", 1) for value in unit["Service"]["Environment"])
+
+
+def drop_in(lane: Lane) -> Unit:
+    """What an instance adds to its template: systemd.unit(5), "drop-in"."""
+    (only,) = (SYSTEMD / f"tambour-deliver@{lane}.service.d").iterdir()
+    assert only.suffix == ".conf"
+    return parse(only.read_text(encoding="utf-8"))
+
+
+def test_every_worker_can_be_watched_on_a_port_of_its_own_that_prometheus_reads() -> None:
+    core = int(variables(SERVICES["tambour-core.service"])["TAMBOUR_OBSERVE__PORT"])
+    ports = {"core": core}
+    for lane in Lane:
+        found = drop_in(lane)
+        assert set(found) == {"Service"} and set(variables(found)) == {"TAMBOUR_OBSERVE__PORT"}
+        ports[f"deliver-{lane}"] = int(variables(found)["TAMBOUR_OBSERVE__PORT"])
+    assert ports == {role: core + number for number, role in enumerate(ROLES)}, "as ./tambour up gives them"
+    prometheus = (ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8")
+    assert all(f"127.0.0.1:{port}  # {role}\n" in prometheus for role, port in ports.items())
+    assert load(None, {**NEEDED, "TAMBOUR_OBSERVE__PORT": str(core)}).observe.host == "127.0.0.1"
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_services_have_their_home_and_settings_and_no_secret_in_a_variable(name: str) -> None:
-    variables = dict(value.split("=", 1) for value in SERVICES[name]["Service"]["Environment"])
-    assert variables == {
+    found = variables(SERVICES[name])
+    assert found.pop("TAMBOUR_OBSERVE__PORT", None) == ("9470" if name == "tambour-core.service" else None)
+    assert found == {
         "TAMBOUR_HOME": f"/var/lib/{only(SERVICES[name], 'StateDirectory')}",
         "TAMBOUR_SETTINGS": "/etc/tambour/tambour.toml",
     }
@@ -187,11 +218,12 @@ def installed(tmp_path: Path) -> Path:
         (tmp_path / name).write_text(text, encoding="utf-8")
     for lane in Lane:
         (tmp_path / f"tambour-deliver@{lane}.service").symlink_to("tambour-deliver@.service")
+        shutil.copytree(SYSTEMD / f"tambour-deliver@{lane}.service.d", tmp_path / f"tambour-deliver@{lane}.service.d")
     return tmp_path
 
 
 def test_systemd_takes_the_units(installed: Path) -> None:
-    units = [str(path) for path in sorted(installed.iterdir()) if "@." not in path.name]
+    units = [str(path) for path in sorted(installed.iterdir()) if path.is_file() and "@." not in path.name]
     done = subprocess.run(
         [analyze(), "verify", "--man=no", "--recursive-errors=no", *units],
         capture_output=True,
