@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -11,12 +12,14 @@ from pydantic import BaseModel
 
 from hub import metrics
 from hub.composing import LOGO, PICTURE, Composer, Subject
+from hub.limiter import Limiter, Meter
 from hub.pictures import BadPicture
-from hub.posting import poster
+from hub.posting import Poster, poster
 from hub.recording import Recorder
 from hub.settings import DeliverySettings
 from hub.studio import Studio
 from hub.turn import Turn, boot_clock
+from publishers.accounts import Shuts
 from publishers.base import PostForm, Publisher
 from publishers.registry import CHANNELS, open_publisher
 from schemas import tracing
@@ -54,6 +57,7 @@ class Deliverer:
         self._sizes = sizes
         self._stopping = stopping
         self._publishers: dict[str, Publisher[Any]] = {}
+        self._limiters: dict[str, Limiter] = {}
         self._contents: OrderedDict[tuple[int, int], Content] = OrderedDict()
         self._studio = Studio()
         self._illustrations: OrderedDict[tuple[int, int, str | None], tuple[list[Entry], list[Entry]]] = OrderedDict()
@@ -65,7 +69,7 @@ class Deliverer:
         batch back, and what was handed over has been recorded.
         """
         started, since = boot_clock(), tracing.now()
-        async with self._pool.acquire() as connection:
+        async with transaction(self._pool) as connection:  # all or nothing: whose claim it is must know its members
             batch = await batches.claim(connection, batch_id, self._owner, self._sizes.lease_s)
             if batch is None:
                 return
@@ -102,6 +106,7 @@ class Deliverer:
                 self._stopping,
                 counts,
                 started,
+                Meter(self._limiter(batch.channel), batch.lane),
             ).run()
 
     async def _subject(self, connection: Connection, batch: Claimed) -> Subject:
@@ -172,8 +177,21 @@ class Deliverer:
             self._publishers[channel] = poster(self._pool, publisher, self._studio) if social else publisher
         return self._publishers[channel]
 
+    def _limiter(self, channel: str) -> Limiter:
+        if channel not in self._limiters:
+            publisher = self._publisher(channel)
+            self._limiters[channel] = publisher.limiter if isinstance(publisher, Poster) else Limiter(publisher)
+            if isinstance(publisher, Shuts):
+                for name in publisher.shut():
+                    metrics.watch_provider(channel, name, partial(_is_shut, publisher, name))
+        return self._limiters[channel]
+
     async def aclose(self) -> None:
         """Give the providers' connections back."""
         for publisher in self._publishers.values():
             await publisher.aclose()
         self._studio.close()
+
+
+def _is_shut(publisher: Shuts, account: str) -> bool:
+    return publisher.shut()[account]

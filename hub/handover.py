@@ -7,6 +7,8 @@ from typing import Any
 import structlog
 
 from hub import metrics
+from publishers import deadline
+from publishers.accounts import Grant, Rationed
 from publishers.base import Outcome, Publisher, PublishError, PublishesMany, Report, Transient, Unknown, Untried
 from schemas import tracing
 from schemas.messages import Message
@@ -14,8 +16,17 @@ from schemas.messages import Message
 log = structlog.get_logger()
 
 
-async def hand_over(publisher: Publisher[Any], messages: Sequence[Message], report: Report, *, within: float) -> None:
+async def hand_over(
+    publisher: Publisher[Any],
+    messages: Sequence[Message],
+    report: Report,
+    *,
+    within: float,
+    grant: Grant | None = None,
+) -> None:
     """Give all messages to the publisher and report each once, in at most about ``within`` seconds.
+
+    With a ``grant``, a publisher that shares messages out among accounts keeps to it.
 
     What is not answered by then is Unknown if it was begun, Untried if not. A publisher's own defect is
     Transient for what it left unreported: the messages are tried again, and the log says why.
@@ -30,11 +41,14 @@ async def hand_over(publisher: Publisher[Any], messages: Sequence[Message], repo
     channel, count = publisher.channel, len(messages)
     with metrics.handing_over(channel, count), tracing.span("hand over", calls=True, channel=channel, messages=count):
         try:
-            async with asyncio.timeout(within):
-                if isinstance(publisher, PublishesMany):
-                    await publisher.publish_many(messages, once)
-                else:
-                    await _one_by_one(publisher, messages, once)
+            with deadline.cut_off_at(asyncio.get_running_loop().time() + within):
+                async with asyncio.timeout(within):
+                    if grant is not None and isinstance(publisher, Rationed):
+                        await publisher.publish_within(messages, once, grant)
+                    elif isinstance(publisher, PublishesMany):
+                        await publisher.publish_many(messages, once)
+                    else:
+                        await _one_by_one(publisher, messages, once)
         except TimeoutError:
             _rest(open_keys, once, Unknown("no answer before the deadline"))
         except asyncio.CancelledError:

@@ -1,17 +1,17 @@
 """What a process counts while it works, for Prometheus: the definitions, and one call a step of the protocol.
 
 Names follow Prometheus' conventions (https://prometheus.io/docs/practices/naming/). Labels are bounded: lanes,
-channels, our own topics, and words that the code knows; never an id, an address or anything a message says. A call
-costs some microseconds and never fails. docs/metrics.md says what each means. What is read now and then, from the
-process or from rows, is in ``streams.gauges`` and ``streams.rows``.
+channels, our own topics, relays and gateways of the settings, and words that the code knows; never an id, an address or
+anything a message says. A call costs some microseconds and never fails. docs/metrics.md says what each means. What is
+read now and then, from the process or from rows, is in ``streams.gauges`` and ``streams.rows``.
 """
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from schemas.deliveries import State
 from schemas.lanes import Lane
@@ -49,6 +49,8 @@ HAND_OVER = Histogram(
     buckets=_MOMENTS,
 )
 OUTCOMES = Counter("tambour_outcomes", "Outcomes recorded, by the state they give a delivery.", ["channel", "state"])
+LIMITED = Counter("tambour_limited_messages", "Messages that a rate limit or a provider's pause put off.", ["channel"])
+SHUT = Gauge("tambour_provider_shut", "1 while this worker leaves a relay or gateway alone.", ["channel", "provider"])
 INTERRUPTED = Counter("tambour_windows_interrupted", "Windows whose worker vanished in the middle.", ["channel"])
 REPEATS = Counter(
     "tambour_repeats_possible",
@@ -116,6 +118,17 @@ def handing_over(channel: str, messages: int) -> Iterator[None]:
         HAND_OVER.labels(channel).observe(perf_counter() - began)
 
 
+def put_off(channel: str, messages: int) -> None:
+    """So many members of a window wait for a rate limit, or for the end of a pause that the provider asked for."""
+    if messages:
+        LIMITED.labels(channel).inc(messages)
+
+
+def watch_provider(channel: str, provider: str, is_shut: Callable[[], bool]) -> None:
+    """Show whether this worker leaves a relay or gateway alone (its circuit breaker is open)."""
+    SHUT.labels(channel, provider).set_function(lambda: float(is_shut()))
+
+
 def window_interrupted(channel: str, *, again: int) -> None:
     """An earlier owner vanished in mid-window; so many of its messages are sent again at once."""
     INTERRUPTED.labels(channel).inc()
@@ -129,9 +142,9 @@ def recorded(channel: str, states: Iterable[State], seconds: float) -> None:
     RECORD.observe(seconds)
 
 
-def receipt_read(channel: str, outcome: str) -> None:
-    """A receipt is committed as bound, unbound, opted_out, opted_in or ignored."""
-    RECEIPTS.labels(channel, outcome).inc()
+def receipts_read(channel: str, outcome: str, count: int) -> None:
+    """So many receipts are committed as bound, unbound, opted_out, opted_in or ignored."""
+    RECEIPTS.labels(channel, outcome).inc(count)
 
 
 def relayed(topics: Iterable[str], seconds: float) -> None:

@@ -14,6 +14,7 @@ import structlog
 
 from hub import addresses
 from hub.fitting import CannotFit
+from hub.limiter import Limiter
 from hub.pictures import BadPicture, worded
 from hub.studio import Studio
 from hub.thread import Abilities, besides, instead, live, steps
@@ -23,6 +24,7 @@ from publishers.base import (
     Edits,
     Finds,
     Limits,
+    NotYet,
     Permanent,
     PostForm,
     Publisher,
@@ -38,7 +40,7 @@ from schemas.deliveries import DeliveryId
 from schemas.messages import Picture, Post, Publication
 from store import pictures as library
 from store import posts
-from store.database import Pool, transaction
+from store.database import Pool, database_time, transaction
 from store.posts import PREVIOUS, Row
 
 log = structlog.get_logger()
@@ -64,6 +66,7 @@ class Poster:
         self._network: Any = network
         self._studio = studio
         self.channel = network.channel
+        self.limiter = Limiter(network)
         self.limits: Limits = network.limits
         self.unclear: Unclear = network.unclear
         self._able = Abilities(edits=isinstance(network, Edits), deletes=isinstance(network, Deletes))
@@ -138,6 +141,9 @@ class Poster:
         async with transaction(self._pool) as connection:
             if not await posts.is_current(connection, whole.order_id):
                 raise Untried("a newer version is to be told instead")
+            wait = await self.limiter.take_one(connection, whole.account)
+            if wait is not None:
+                raise NotYet(f"rate limit of {whole.account}", code="rate", retry_after=wait)
             begun = await posts.begin(connection, *place, _attempt(whole.key))
         if begun is None:
             return  # another owner has done it
@@ -153,6 +159,8 @@ class Poster:
             if isinstance(error, Permanent):
                 other = instead(row.step, error.code, whole, form, self._able, now=datetime.now(UTC))
             async with transaction(self._pool) as connection:
+                if isinstance(error, Untried):
+                    await self.limiter.give_back(connection, {whole.account: 1})
                 if not row.open:  # if an earlier try got no answer, this one's says nothing about it
                     await posts.untaken(connection, *place)
                 if other is not None:
@@ -174,7 +182,8 @@ class Poster:
             raise Unknown("it may be there already, and nobody has looked yet", code="unclear")
         if self.unclear is not Unclear.SEND_AGAIN or not isinstance(self._network, Finds) or row.begun_at is None:
             return False
-        forgotten = datetime.now(UTC) - row.begun_at >= self._network.key_kept
+        async with self._pool.acquire() as connection:  # by its clock it was begun
+            forgotten = await database_time(connection) - row.begun_at >= self._network.key_kept
         return forgotten and await self._find(whole.recipient_id, whole.account, row, before)
 
     async def _find(self, recipient_id: int, account: str, row: Row, before: Sequence[Row]) -> bool:

@@ -21,6 +21,7 @@ import structlog
 from hub import metrics, outcomes
 from hub.composing import Composer, Subject, key_of
 from hub.handover import hand_over
+from hub.limiter import Meter
 from hub.outcomes import Circumstances
 from hub.recording import Recorder
 from hub.rendering import TemplateError
@@ -30,6 +31,7 @@ from publishers.base import (
     CANNOT_SAY,
     Finds,
     LooksUp,
+    NotYet,
     Outcome,
     Permanent,
     Publisher,
@@ -71,6 +73,7 @@ class Turn:
     stopping: Callable[[], bool]
     unknowns: dict[int, Unknowns]
     started: float
+    meter: Meter
     left: list[int] = field(default_factory=list)
     can_look_up: bool = field(init=False)
     untried: bool = False
@@ -123,19 +126,26 @@ class Turn:
                 waits_for = f"hold on {gate.held}"
                 break
             else:
+                before = self.unspent
                 await self._send(going)
                 await self.recorder.flush()
+                await self.meter.close(self.pool, handed=self.unspent - before < len(going))
+                self.left += gate.limited
                 if gate.capped:
                     todo = [one for one in window if one.recipient_id in gate.capped] + todo
                     waits_for, not_before = "daily cap", self.now() + _CAP_PAUSE
                     break
         await self.recorder.flush()
+        await self.meter.limiter.tell(self.pool)
         left = [*self.left, *(one.recipient_id for one in todo)]
         if self.untried and self.elapsed() < self.sizes.deadline_s:  # the provider's fault, not our deadline's
             waits_for, not_before = "the provider", self.now() + _UNTRIED_PAUSE
-        if self.unspent:
+        elif waits_for is None and self.meter.wait is not None and (self.meter.dry or not todo):
+            waits_for, not_before = self.meter.wait.why, min(self.meter.wait.at, self.batch.expires)
+        if self.unspent or self.meter.unused:
             async with transaction(self.pool) as connection:
                 await batches.give_back_room(connection, self.batch, self.unspent)
+                await self.meter.give_back(connection)
                 await batches.finish(connection, self.batch, left, waits_for=waits_for, not_before=not_before)
         else:
             async with self.pool.acquire() as connection:  # one statement: a transaction of its own
@@ -144,7 +154,8 @@ class Turn:
 
     def _must_stop(self) -> bool:
         lease_left = self.sizes.lease_s - self.elapsed()
-        return self.stopping() or self.untried or self.elapsed() > self.sizes.deadline_s or lease_left < _MARGIN_S
+        over = self.stopping() or self.untried or self.meter.dry
+        return over or self.elapsed() > self.sizes.deadline_s or lease_left < _MARGIN_S
 
     def _window(self) -> int:
         return min(self.sizes.window, self.publisher.limits.window)
@@ -153,14 +164,18 @@ class Turn:
         reachable = [one for one in window if one.address is not None]
         self._end([one for one in window if one.address is None], State.SUPPRESSED, "erased")
         async with self.pool.acquire() as connection:
-            gate = await batches.open_window(connection, self.batch, [one.recipient_id for one in reachable])
+            gate = await batches.open_window(
+                connection, self.batch, [one.recipient_id for one in reachable], self.meter.opening(reachable)
+            )
+        self.meter.heard(gate.paused)
         if gate.stop or gate.held or not gate.ours:
             return gate, reachable
         reasons = dict(gate.suppressed)
         for member in reachable:
             if member.recipient_id in reasons:
                 self._end([member], State.SUPPRESSED, reasons[member.recipient_id])
-        return gate, [one for one in reachable if one.recipient_id not in reasons | dict.fromkeys(gate.capped)]
+        out = reasons.keys() | gate.capped | gate.limited
+        return gate, [one for one in reachable if one.recipient_id not in out]
 
     def _end(self, members: Sequence[Member], state: State, reason: str) -> None:
         self.recorder.add(*(outcomes.not_sent(one, state, reason, self.now()) for one in members))
@@ -190,7 +205,11 @@ class Turn:
                 self._report(member, Untried("composing it took until the lease's end"))
         elif messages:
             await hand_over(
-                self.publisher, messages, lambda key, outcome: self._report(by_key[key], outcome), within=within
+                self.publisher,
+                messages,
+                lambda key, outcome: self._report(by_key[key], outcome),
+                within=within,
+                grant=self.meter.grant,
             )
 
     def _report(self, member: Member, outcome: Outcome) -> None:
@@ -199,7 +218,8 @@ class Turn:
             return
         record = outcomes.record_of(member, outcome, self.given(member))
         if record is None:
-            self.untried = True
+            self.meter.not_handed_over(member, outcome, self.now())
+            self.untried |= not isinstance(outcome, NotYet)
             self.unspent += 1
             self.left.append(member.recipient_id)
         else:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hub.settings import Settings
+from launcher.embedded.cluster import COPIES, KafkaCluster
 from launcher.embedded.kafka import Kafka
 from launcher.embedded.postgres import Postgres
 from launcher.environment import named_elsewhere, remember, secret_file, set_by_town, settings_of
@@ -40,6 +41,8 @@ class Stack:
     say: Callable[[str], None] = lambda text: None
     jars: Path | None = None
     """Where Kafka's jars are kept, when several homes share them."""
+    more_brokers: Sequence[int] = ()
+    """Ports of further brokers, two at least, each with the port after it: Kafka is then a cluster (for chaos)."""
     sandbox_options: Sequence[str] = ()
     extra: Mapping[str, str] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
@@ -48,14 +51,13 @@ class Stack:
 
     def __post_init__(self) -> None:
         kafka, database = named_elsewhere(self.own)
-        self.kafka = (
-            None if kafka else Kafka(self.home.kafka, self.ports.kafka, jars=self.jars or self.home.jars, say=self.say)
-        )
+        self.kafka = None if kafka else self._kafka()
         self.postgres = None if database else Postgres(self.home.postgres, self.ports.postgres)
 
     async def start(self, supervisor: Supervisor) -> None:
         """Start everything in order; returns once the portal answers. Raises launcher.faults.Fault."""
-        servers = [one.program() for one in (self.postgres, self.kafka) if one is not None]
+        embedded = [*([self.postgres] if self.postgres else ()), *(self.kafka.nodes if self.kafka else ())]
+        servers = [one.program() for one in embedded]
         providers = [self.sandbox_program()] if self.sandbox else []
         await supervisor.start_together([*servers, *providers])
         self.environ = {**self.settings(), **self.extra}
@@ -63,6 +65,12 @@ class Stack:
         self.observed = self._read().observe.port
         await self.migrate()
         await supervisor.start_together([*(self.worker(role) for role in ROLES), self.portal()])
+
+    def _kafka(self) -> Kafka | KafkaCluster:
+        jars, first = self.jars or self.home.jars, self.ports.kafka
+        if self.more_brokers:
+            return KafkaCluster(self.home.kafka, (first, *self.more_brokers), jars=jars, say=self.say)
+        return Kafka(self.home.kafka, first, jars=jars, say=self.say)
 
     def settings(self) -> dict[str, str]:
         """The variables that make the embedded parts known to our processes; what the town set itself wins."""
@@ -76,6 +84,8 @@ class Stack:
         }
         if self.kafka is not None:
             found["TAMBOUR_KAFKA"] = self.kafka.bootstrap
+        if isinstance(self.kafka, KafkaCluster):
+            found["TAMBOUR_KAFKA__REPLICATION"] = str(COPIES)
         if self.postgres is not None:
             found["TAMBOUR_DATABASE_FILE"] = str(secret_file(self.home, "database", self.postgres.dsn))
         if self.sandbox:

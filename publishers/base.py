@@ -3,6 +3,7 @@
 PublishError
 ├── Transient    not accepted; worth trying again (perhaps not before ``retry_after``)
 │   └── Untried  nothing of this message was handed over: trying again costs and risks nothing
+│       └── NotYet  its account takes nothing before ``retry_after``: a limit, or a pause that the provider asked for
 ├── Permanent    refused for good: trying again would say the same
 └── Unknown      the provider may or may not have it; see ``Unclear`` for what to do
 
@@ -46,6 +47,10 @@ class Transient(PublishError):
 
 class Untried(Transient):
     """Nothing of this message reached the provider (cut before its turn, deadline): does not count as a try."""
+
+
+class NotYet(Untried):
+    """The account rests until ``retry_after``: this message waits, and others of other accounts may go."""
 
 
 class Permanent(PublishError):

@@ -12,6 +12,7 @@ class Stage(Enum):
     """When the behaviour shows."""
 
     RCPT = "at RCPT TO"
+    DATA = "from DATA on"
     CONTENT = "after the content"
     LATER = "after the mail was accepted"
 
@@ -23,6 +24,8 @@ class Ending(Enum):
     CLOSE = "answers and closes"
     HANG = "never answers"
     DROP = "closes without an answer"
+    RESET = "resets the connection (RST)"
+    HALF_CLOSE = "closes its own direction (FIN), and listens on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "greylist": Behaviour(Stage.RCPT, "deferred", 451, "4.7.1 Greylisted, come back later", times=1),
     "throttle": Behaviour(Stage.RCPT, "deferred", 421, "4.7.0 Too many messages, slow down", Ending.CLOSE, times=1),
     "hang": Behaviour(Stage.RCPT, "deferred", 0, "no answer to RCPT", Ending.HANG),
+    "cut": Behaviour(Stage.RCPT, "deferred", 0, "connection closed at RCPT", Ending.DROP),
     "spam": Behaviour(Stage.CONTENT, "refused", 554, "5.7.1 Content refused"),
     "hangdata": Behaviour(Stage.CONTENT, "deferred", 0, "no answer to the content", Ending.HANG),
     "dropdata": Behaviour(Stage.CONTENT, "dropped", 0, "taken, closed without an answer", Ending.DROP, times=1),
@@ -70,6 +74,11 @@ FAULTS: dict[str, Behaviour] = {
     "hang": BEHAVIOURS["hang"],
     "error": Behaviour(Stage.CONTENT, "deferred", 451, "4.3.0 Local error, come back later"),
     "drop": BEHAVIOURS["dropdata"],
+    "leave": Behaviour(Stage.CONTENT, "deferred", 421, "4.3.2 Going down for a moment", Ending.CLOSE),
+    "reset": Behaviour(Stage.DATA, "deferred", 0, "connection reset in the middle of the content", Ending.RESET),
+    "half_close": Behaviour(Stage.DATA, "dropped", 0, "taken, after nothing more could be said", Ending.HALF_CLOSE),
+    "hang_at_end": Behaviour(Stage.CONTENT, "dropped", 0, "taken, and never answered", Ending.HANG),
+    "lie": Behaviour(Stage.LATER, "accepted", 250, "2.0.0 Accepted"),
 }
 """The same, as ``POST /sandbox/faults`` names them."""
 

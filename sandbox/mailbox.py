@@ -8,7 +8,7 @@ email.content, null with --no-bodies), ``reply`` (id, kind, due) when the addres
 
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sandbox.addresses import FAULTS, Behaviour, Ending, Rule, Stage, rule_of
@@ -30,8 +30,10 @@ class Answer:
     ending: Ending = Ending.REPLY
 
 
+GO_ON = "Go on, end with a lone dot"
 RECIPIENT_OK = Answer(250, "2.1.5 OK")
 _DISK_FULL = Answer(452, "4.3.1 The journal could not be written")
+_KINDS = {stage: [kind for kind, behaviour in FAULTS.items() if behaviour.stage is stage] for stage in Stage}
 
 
 class Mailbox:
@@ -89,6 +91,30 @@ class Mailbox:
             return RECIPIENT_OK
         return self._turn_away(sender, recipient, name, behaviour)
 
+    def begin(self, sender: str, recipients: Sequence[str]) -> Answer:
+        """The answer to DATA, and what the connection does from then on."""
+        name, behaviour = self._fault(Stage.DATA)
+        if behaviour is None or behaviour.outcome == "dropped":  # what is taken is noted when it is there
+            return Answer(354, GO_ON, behaviour.ending if behaviour else Ending.REPLY)
+        for recipient in recipients:
+            if self._turn_away(sender, recipient, name, behaviour) is _DISK_FULL:
+                return _DISK_FULL
+        return Answer(354, GO_ON, behaviour.ending)
+
+    def take_unheard(self, sender: str, recipients: Sequence[str], content: bytes | None) -> None:
+        """Note what came of a mail after the connection was half closed; ``content`` None: it never came whole."""
+        behaviour = FAULTS["half_close"]
+        if content is not None:
+            self._keep(sender, recipients, content, "fault", behaviour)
+            return
+        cut = replace(behaviour, outcome="deferred", text="half closed, and the content never came whole")
+        for recipient in recipients:
+            self._turn_away(sender, recipient, "fault", cut)
+
+    def pause(self) -> float:
+        """Seconds before each reply."""
+        return self._faults.pause("email")
+
     def take(self, sender: str, recipients: Sequence[str], content: bytes) -> Answer:
         """The answer to the content; what is accepted is in the journal when this returns."""
         for recipient in recipients:
@@ -106,16 +132,27 @@ class Mailbox:
 
     def _behaviour(self, recipient: str, stage: Stage) -> tuple[str, Behaviour | None]:
         """The fault or address rule that shows at this stage now, if any."""
-        kinds = [kind for kind, behaviour in FAULTS.items() if behaviour.stage is stage]
-        if fault := self._faults.take("email", kinds):
-            return "fault", FAULTS[fault.kind]
+        name, fault = self._fault(stage)
+        if fault is not None:
+            return name, fault
         rule = rule_of(recipient)
         if rule is None or rule.behaviour.stage is not stage or self._used_up(recipient, rule):
             return "", None
         return rule.name, rule.behaviour
 
+    def _fault(self, stage: Stage) -> tuple[str, Behaviour | None]:
+        fault = self._faults.take("email", _KINDS[stage])
+        return ("fault", FAULTS[fault.kind]) if fault else ("", None)
+
     def _used_up(self, recipient: str, rule: Rule) -> bool:
         return rule.times is not None and self._shown.get((recipient, rule.name), 0) >= rule.times
+
+    def _answers_later(self, recipient: str, behaviour: Behaviour | None) -> Rule | None:
+        """What makes a mail come back by itself although it was accepted: a fault, or its address."""
+        if behaviour is None and (lie := self._fault(Stage.LATER)[1]):
+            return Rule("fault", lie, None)
+        rule = rule_of(recipient)
+        return rule if rule and rule.behaviour.stage is Stage.LATER else None
 
     def _turn_away(
         self, sender: str, recipient: str, name: str, behaviour: Behaviour, content: bytes | None = None
@@ -165,14 +202,13 @@ class Mailbox:
                         "content_at": content_at,
                     }
                 )
-                if (rule := rule_of(recipient)) and rule.behaviour.stage is Stage.LATER:
+                if kind := self._answers_later(recipient, behaviour):
                     due = moment + timedelta(seconds=self._options.bounce_delay)
-                    lines[-1]["rule"] = name or rule.name
+                    lines[-1]["rule"] = name or kind.name
                     if sender and self._options.inlet_smtp:
-                        kind = rule.name.rstrip("0123456789")
                         lines[-1]["reply"] = {
                             "id": f"mail-{self._options.realm}-{number}",
-                            "kind": kind,
+                            "kind": kind.name.rstrip("0123456789") if kind.name != "fault" else "late-bounce",
                             "due": due.timestamp(),
                         }
             offsets = self.journal.append_all(lines)

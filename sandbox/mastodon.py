@@ -203,7 +203,7 @@ class Mastodon:
         clock, limit = time.time(), self._options.mastodon_rate_limit
         ends, used = self._periods.get(account, (0.0, 0))
         if ends <= clock:
-            ends, used = clock + _PERIOD, 0
+            ends, used = clock + (self._options.rate_period or _PERIOD), 0
         self._periods[account] = (ends, used + 1)
         headers = _limits(limit, max(0, limit - used - 1), ends)
         if used >= limit:

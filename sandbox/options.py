@@ -33,6 +33,9 @@ class Options:
     bounce_delay: float = 0.5
     idempotency_window: float = 3600.0
     mastodon_rate_limit: int = 30_000
+    x_rate_limit: int = 30_000
+    rate_period: float | None = None
+    """Of Mastodon's and X's limits, instead of their five and fifteen minutes."""
     media_delay: float = 0.1
     default_language: str = "fr"
     realm: str = "0"
@@ -80,6 +83,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--bounce-delay-ms", type=_milliseconds, default=0.5)
     add("--mastodon-idempotency-seconds", type=float, default=3600.0)
     add("--mastodon-rate-limit", type=int, default=30_000, help="requests of one account in five minutes")
+    add("--x-rate-limit", type=int, default=30_000, help="requests of one account and kind in fifteen minutes")
+    add("--rate-period-seconds", type=float, help="how long both limits last, instead")
     add("--media-delay-ms", type=_milliseconds, default=0.1, help="how long an uploaded picture is processed")
     add("--default-language", choices=LANGUAGES, default="fr")
     given = parser.parse_args(arguments)
@@ -115,6 +120,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         bounce_delay=given.bounce_delay_ms,
         idempotency_window=given.mastodon_idempotency_seconds,
         mastodon_rate_limit=given.mastodon_rate_limit,
+        x_rate_limit=given.x_rate_limit,
+        rate_period=given.rate_period_seconds,
         media_delay=given.media_delay_ms,
         default_language=given.default_language,
     )

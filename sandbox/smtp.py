@@ -8,6 +8,8 @@ CRLF.CRLF ends the content (no SMTP smuggling).
 import asyncio
 import logging
 import re
+import socket
+import struct
 
 from sandbox.addresses import Ending
 from sandbox.mailbox import Answer, Mailbox
@@ -21,6 +23,7 @@ _MAX_RECIPIENTS = 1000
 _HANG_SECONDS = 600.0
 _IDLE_SECONDS = 300.0
 _END = b"\r\n.\r\n"
+_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: closing resets
 
 _EXTENSIONS = ("PIPELINING", f"SIZE {MAX_SIZE}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 _PATH = re.compile(r"<([^<>\s]*)>((?: [^ ]+)*)")
@@ -28,7 +31,10 @@ _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 class Session(asyncio.Protocol):
-    """One connection. ``latency`` seconds pass between the journal and the answer to the content."""
+    """One connection. ``latency`` seconds pass between the journal and the answer to the content.
+
+    Further faults: a reply at a time, slowly; muted (half closed, but listening); reset by the next byte.
+    """
 
     def __init__(self, mailbox: Mailbox, latency: float, sessions: set["Session"]) -> None:
         self._mailbox = mailbox
@@ -44,6 +50,9 @@ class Session(asyncio.Protocol):
         self._sender: str | None = None
         self._utf8 = False
         self._recipients: list[str] = []
+        self._slow: asyncio.TimerHandle | None = None
+        self._muted = False
+        self._resets = False
 
     # asyncio's callbacks
 
@@ -58,6 +67,10 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._sessions.discard(self)
         self._timer.cancel()
+        if self._slow:
+            self._slow.cancel()
+        if self._muted and self._in_content:
+            self._mailbox.take_unheard(self._sender or "", self._recipients, None)
         self._waiting = True
 
     def data_received(self, data: bytes) -> None:
@@ -79,12 +92,17 @@ class Session(asyncio.Protocol):
     # the dialogue
 
     def _work(self) -> None:
-        while not self._waiting and (self._content() if self._in_content else self._command()):
-            pass
+        while not (self._waiting or self._slow) and (self._content() if self._in_content else self._command()):
+            if self._mailbox.pause():
+                self._flush()
         self._flush()
 
     def _content(self) -> bool:
         """Take a whole mail out of the buffer; False when its end has not come yet."""
+        if self._resets:
+            if self._buffer:
+                self._cut()
+            return False
         if self._buffer.startswith(b".\r\n"):
             content, rest = b"", 3
         else:
@@ -104,6 +122,10 @@ class Session(asyncio.Protocol):
             content = content[1:]
         if b"\r\n." in content:
             content = content.replace(b"\r\n.", b"\r\n")
+        if self._muted:
+            self._mailbox.take_unheard(sender, recipients, content)
+            self._waiting = True
+            return False
         answer = self._mailbox.take(sender, recipients, content)
         if self._latency:
             self._flush()
@@ -159,8 +181,8 @@ class Session(asyncio.Protocol):
         self._reset()
         self._greeted = True
         if verb == "EHLO":
-            self._replies.append("".join(f"250-{line}\r\n" for line in (MAIL_HOST, *_EXTENSIONS[:-1])))
-            self._say(250, _EXTENSIONS[-1])
+            lines = "".join(f"250-{line}\r\n" for line in (MAIL_HOST, *_EXTENSIONS[:-1]))
+            self._replies.append(f"{lines}250 {_EXTENSIONS[-1]}\r\n")
         else:
             self._say(250, MAIL_HOST)
 
@@ -208,8 +230,18 @@ class Session(asyncio.Protocol):
         elif not self._recipients:
             self._say(554, "5.5.1 No valid recipients")
         else:
-            self._in_content, self._searched = True, 0
-            self._say(354, "Go on, end with a lone dot")
+            self._begin(self._mailbox.begin(self._sender, self._recipients))
+
+    def _begin(self, answer: Answer) -> None:
+        self._say(answer.code, answer.text)
+        if answer.code != 354:
+            return
+        self._in_content, self._searched = True, 0
+        self._resets = answer.ending is Ending.RESET
+        if answer.ending is Ending.HALF_CLOSE:
+            self._flush(at_once=True)
+            self._muted = True
+            self._transport.write_eof()
 
     def _valid(self, address: str) -> bool:
         """Syntax enough for a sandbox; characters beyond ASCII need SMTPUTF8 (RFC 6531)."""
@@ -235,13 +267,36 @@ class Session(asyncio.Protocol):
     def _say(self, code: int, text: str) -> None:
         self._replies.append(f"{code} {text}\r\n")
 
-    def _flush(self) -> None:
-        if self._replies and not self._transport.is_closing():
-            self._transport.write("".join(self._replies).encode())
-        self._replies.clear()
+    def _flush(self, *, at_once: bool = False) -> None:
+        """Send what is to be said; a slow server one reply after the other, and it hears nothing meanwhile."""
+        if self._muted or self._transport.is_closing():
+            self._replies.clear()
+        elif self._replies and not self._slow:
+            pause = 0.0 if at_once else self._mailbox.pause()
+            if pause:
+                self._slow = asyncio.get_running_loop().call_later(pause, self._say_next)
+            else:
+                self._transport.write("".join(self._replies).encode())
+                self._replies.clear()
+
+    def _say_next(self) -> None:
+        self._slow = None
+        if not self._transport.is_closing():
+            self._transport.write(self._replies.pop(0).encode())
+            self._flush()
+            self._work()
+
+    def _cut(self) -> None:
+        """RST, as a crashed server or a tired firewall sends it."""
+        self._waiting = True
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self._transport.abort()
 
     def _close(self) -> None:
-        self._flush()
+        if self._slow:
+            self._slow.cancel()
+            self._slow = None
+        self._flush(at_once=True)
         self._waiting = True
         self._transport.close()
 

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import math
 import re
 import time
 from collections import defaultdict
@@ -34,7 +35,7 @@ _USERNAME = re.compile(r"[a-z0-9_]{1,30}")
 _EPOCH = 1_288_834_974_657
 _CLOCK_SKEW = 300
 _QUARTER, _DAY = 900.0, 86_400.0
-_LIMIT = 30_000
+_DAY_LIMIT = 30_000
 _RECENT = 200  # posts of an account whose texts X does not take again
 _MAX_PICTURE = 5_242_880
 _MAX_ALT = 1000
@@ -49,7 +50,7 @@ class X:
         self._statuses = statuses
         self._pictures = pictures
         self._media: dict[str, tuple[str, bytes, str]] = {}
-        self._used: dict[tuple[str, float], tuple[float, int]] = {}
+        self._used: dict[tuple[str, str], tuple[float, int]] = {}
         self._said: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
         self._last = 0
         for _, offset, gone in statuses.places():
@@ -209,15 +210,17 @@ class X:
         """The headers of limits after this request; raises the 429 when nothing was left."""
         clock, over = time.time(), False
         headers: dict[str, str] = {}
-        for name, seconds in (("x-rate-limit", _QUARTER), ("x-user-limit-24hour", _DAY)):
-            if kind != "create" and seconds == _DAY:
-                continue
-            ends, used = self._used.get((f"{account}/{kind}", seconds), (0.0, 0))
+        quarter = self._options.rate_period or _QUARTER
+        limits = [("x-rate-limit", quarter, self._options.x_rate_limit)]
+        if kind == "create":
+            limits.append(("x-user-limit-24hour", _DAY, _DAY_LIMIT))
+        for name, seconds, limit in limits:
+            ends, used = self._used.get((f"{account}/{kind}", name), (0.0, 0))
             if ends <= clock:
-                ends, used = clock + seconds, 0
-            self._used[f"{account}/{kind}", seconds] = (ends, used + 1)
-            over = over or used >= _LIMIT
-            headers |= _limits(name, max(0, _LIMIT - used - 1), ends)
+                ends, used = float(math.ceil(clock + seconds)), 0  # a whole second, as its header can say no other
+            self._used[f"{account}/{kind}", name] = (ends, used + 1)
+            over = over or used >= limit
+            headers |= _limits(name, limit, max(0, limit - used - 1), ends)
         if over:
             if kind != "read":
                 self._statuses.record(account, kind, "deferred", 429, "Too Many Requests")
@@ -310,7 +313,8 @@ async def _fault(fault: Fault, headers: dict[str, str]) -> web.HTTPException:
         await hang()
     if fault.kind == "throttle":
         ends = time.time() + fault.retry_after
-        return problem(429, "Too Many Requests", headers | _limits("x-rate-limit", 0, ends))
+        limit = int(headers["x-rate-limit-limit"])
+        return problem(429, "Too Many Requests", headers | _limits("x-rate-limit", limit, 0, ends))
     if fault.kind == "refuse":
         return invalid("text", "", "refused by the operator")
     return problem(503, "Service Unavailable", headers)
@@ -338,5 +342,5 @@ def _site(request: web.Request) -> str:
     return f"http://{request.host}/x"
 
 
-def _limits(name: str, remaining: int, ends: float) -> dict[str, str]:
-    return {f"{name}-limit": str(_LIMIT), f"{name}-remaining": str(remaining), f"{name}-reset": str(int(ends))}
+def _limits(name: str, limit: int, remaining: int, ends: float) -> dict[str, str]:
+    return {f"{name}-limit": str(limit), f"{name}-remaining": str(remaining), f"{name}-reset": str(int(ends))}

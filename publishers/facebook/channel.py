@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 from pydantic import Field, HttpUrl, SecretStr, ValidationError
 
+from publishers.accounts import PaceOptions, rates_of
 from publishers.base import (
     Finding,
     Limits,
@@ -50,7 +51,7 @@ minute before the first try would be taken for it; missing the post that is ther
 _UPLOADS_KEPT = 100  # posts of which some pictures are uploaded and others not yet
 
 
-class Page(Options):
+class Page(PaceOptions):
     """A page of the authority: its number, and a Page access token with pages_manage_posts and
     pages_read_engagement. ``app_secret`` proves each call (appsecret_proof), where the app demands it."""
 
@@ -89,19 +90,20 @@ class Facebook:
         self.limits = Limits(window=10, concurrency=4, max_characters=_FORM.characters)
         self._seconds = options.timeout
         self._web = str(options.web).rstrip("/")
-        self._rest = Rest()
+        self.rates = rates_of(options.accounts)
+        self.rest = Rest()
         self._uploads: Latest[str, dict[int, str]] = Latest(_UPLOADS_KEPT)
         base = f"{str(options.url).rstrip('/')}/{options.version}"
         self._pages: dict[str, GraphPage] = {}
         for name, page in options.accounts.items():
             token = page.token.get_secret_value()
             wire = Wire(base, bearer(token), self.limits.concurrency, options.timeout)
-            self._pages[name] = GraphPage(name, page.page_id, wire, _proof(token, page.app_secret), self._rest)
+            self._pages[name] = GraphPage(name, page.page_id, wire, _proof(token, page.app_secret), self.rest)
 
     async def publish(self, message: Post) -> Receipt:
         """Post it, pictures first. See ``Publisher.publish``; all of it takes at most ``timeout``."""
         page = self._page(message.account)
-        self._rest.check(page.name)
+        self.rest.check(page.name)
         exchange = Exchange()
         try:
             async with asyncio.timeout(self._seconds):
@@ -136,14 +138,14 @@ class Facebook:
         identity, _, pictures = reference.partition("#")
         if pictures != pictured(message.pictures):
             raise Permanent("the pictures of a post on Facebook can't be changed", code="fixed")
-        self._rest.check(page.name)
+        self.rest.check(page.name)
         await page.edit(identity, message.text)
         return self._receipt(identity, message)
 
     async def delete(self, reference: str, account: str, /) -> None:
         """Take a post back. See ``Deletes.delete``."""
         page = self._page(account)
-        self._rest.check(page.name)
+        self.rest.check(page.name)
         try:
             await page.delete(reference.partition("#")[0])
         except Permanent as error:

@@ -134,7 +134,7 @@ class GraphPage:
     async def _send(self, method: str, path: str, exchange: Exchange | None = None, **content: Any) -> httpx.Response:
         content["params"] = content.get("params", {}) | self._proof
         response = await self.wire.send(self.wire.request(method, path, **content), exchange or Exchange())
-        self._rest.ask(self.name, rest_needed(response.headers))
+        self._rest.ask(self.name, rest_needed(response.headers), "Facebook's quota of the page is used up")
         return response
 
     async def _change(self, method: str, identity: str, **content: Any) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import AwareDatetime, BaseModel, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError
 
+from publishers.accounts import PaceOptions, rates_of
 from publishers.base import Finding, Limits, Permanent, PostForm, Receipt, Transient, Unclear, Unknown
 from publishers.http_errors import harmless
 from publishers.http_exchange import Exchange, Wire, bearer
@@ -26,6 +27,7 @@ from publishers.mastodon.check import checked
 from publishers.mastodon.instance import Instances
 from publishers.mastodon.pictures import Pictures, Upload
 from publishers.mastodon.server import Server, is_missing, words
+from publishers.rest import Rest
 from publishers.settings import Options, named
 from schemas.messages import Post
 
@@ -39,7 +41,7 @@ _LOOKED_AT = 40  # the most that the server gives on one page
 _FOR_PICTURES = 0.75  # of an exchange's time; the rest is the post's
 
 
-class Account(Options):
+class Account(PaceOptions):
     """One account of the authority: its server's address, and a token with read, write:statuses and write:media.
 
     ``visibility`` "unlisted": everybody can read its posts, but the server's public timelines don't show them.
@@ -97,11 +99,13 @@ class Mastodon:
     def __init__(self, options: MastodonOptions) -> None:
         self.limits = Limits(window=10, concurrency=4, max_characters=options.max_characters or 500)
         self._cap = options.max_characters
+        self.rates = rates_of(options.accounts)
+        self.rest = Rest()
         self._pictures = Pictures()
         self._instances = Instances()
         self._visibility = {name: account.visibility for name, account in options.accounts.items()}
         self._servers = {
-            name: Server(name, self._wire(account, options.timeout), options.timeout)
+            name: Server(name, self._wire(account, options.timeout), options.timeout, self.rest)
             for name, account in options.accounts.items()
         }
 

@@ -57,7 +57,7 @@ class Server:
     name: str
     wire: Wire
     seconds: float
-    _rest: Rest = field(default_factory=Rest)
+    rest: Rest = field(default_factory=Rest)
 
     def ends(self, share: float = 1.0) -> float:
         """When that share of an exchange which begins now is over, on the loop's clock."""
@@ -71,7 +71,8 @@ class Server:
         Raises Untried when nothing left, Unknown when no reply came, Transient while this kind of call rests.
         """
         kind = f"{method} {path.split('/')[3].partition('?')[0]}"  # /api/v1/statuses: their limits are apart
-        self._rest.check(kind)
+        limit = f"{self.name} {kind}"
+        self.rest.check(limit)
         request = self.wire.request(method, path, **content)
         within = self.seconds if ends is None else ends - asyncio.get_running_loop().time()
         if within <= 0:
@@ -79,7 +80,7 @@ class Server:
         response = await self.wire.send(request, exchange, within)
         limited = response.status_code == 429 or response.headers.get("x-ratelimit-remaining") == "0"
         if limited:
-            self._rest.ask(kind, pause(response.headers))
+            self.rest.ask(limit, pause(response.headers), f"the server takes no more of {kind} for now")
         return response
 
     async def read(self, path: str, ends: float | None = None) -> bytes:

@@ -20,6 +20,7 @@ from typing import Annotated, Any, cast
 import structlog
 from pydantic import BaseModel, Field, PlainValidator, StringConstraints
 
+from publishers.accounts import Grant, rates_of
 from publishers.base import (
     CANNOT_SAY,
     Checks,
@@ -29,6 +30,7 @@ from publishers.base import (
     Keep,
     Limits,
     LooksUp,
+    NotYet,
     Permanent,
     Publisher,
     PublishError,
@@ -42,9 +44,10 @@ from publishers.base import (
 )
 from publishers.http_exchange import Exchange
 from publishers.latest import Latest
+from publishers.rest import Rest
 from publishers.settings import Options
-from publishers.sms.gateway import Sends
-from publishers.sms.route import Health, order
+from publishers.sms.gateway import GatewayOptions, Sends
+from publishers.sms.route import LONGEST_ASKED, Health, order
 from publishers.sms.window import hand_over
 from schemas.messages import Message, Text
 
@@ -92,6 +95,8 @@ class _Way:
     name: str
     gateway: Publisher[Text]
     of_message: frozenset[str]
+    says_when: bool
+    """Whether pauses are the gateway's own word. SMPP has none for that: those are ours, between two connections."""
     health: Health = field(default_factory=Health)
 
     def ours(self, receipt: Receipt) -> Receipt:
@@ -112,6 +117,8 @@ class Sms:
         self._ways = {name: _open(name, given) for name, given in options.gateways.items()}
         self._weights = {name: int(getattr(given, "weight", 1)) for name, given in options.gateways.items()}
         self._handed: Latest[str, str] = Latest(_REMEMBERED)
+        self.rates = rates_of(cast(Mapping[str, GatewayOptions], options.gateways))
+        self.rest = Rest(clock)
         self.limits = Limits(window=100, concurrency=sum(one.gateway.limits.concurrency for one in self._each()))
 
     async def publish(self, message: Text) -> Receipt:
@@ -120,7 +127,26 @@ class Sms:
 
     async def publish_many(self, messages: Sequence[Message], report: Report) -> None:
         """Hand texts over, as many at a time as all gateways take. See ``PublishesMany.publish_many``."""
-        await hand_over(messages, self.limits.concurrency, self._send, report)
+        await self.publish_within(messages, report)
+
+    def weights(self) -> Mapping[str, int]:
+        """The gateways that would be given messages now. See ``Rationed.weights``."""
+        now = self._clock()
+        able = [way.name for way in self._each() if way.health.takes(now) and not self.rest.left(way.name)]
+        return {name: self._weights[name] for name in able if self._weights[name]} or dict.fromkeys(able, 1)
+
+    def shut(self) -> Mapping[str, bool]:
+        """Which gateways get nothing at present. See ``Shuts.shut``."""
+        now = self._clock()
+        return {way.name: now < way.health.opens_at or self.rest.left(way.name) > 0 for way in self._each()}
+
+    async def publish_within(self, messages: Sequence[Message], report: Report, grant: Grant | None = None, /) -> None:
+        """Like ``publish_many``, and no gateway takes more than it was granted. See ``Rationed.publish_within``."""
+
+        async def send(message: Text, exchange: Exchange) -> Receipt:
+            return await self._send(message, exchange, grant)
+
+        await hand_over(messages, self.limits.concurrency, send, report)
 
     async def look_up(self, key: str, address: str) -> Receipt | None:
         """What the gateways know under this key. See ``LooksUp.look_up``.
@@ -154,28 +180,41 @@ class Sms:
     def _each(self) -> Iterator[_Way]:
         return iter(self._ways.values())
 
-    async def _send(self, message: Text, exchange: Exchange) -> Receipt:
+    async def _send(self, message: Text, exchange: Exchange, grant: Grant | None = None) -> Receipt:
         errors: list[PublishError] = []
         for way in self._candidates(message.key):
+            if grant is not None and not grant.use(way.name):
+                continue
             exchange.begun = False  # an earlier gateway surely has nothing of it
             try:
                 return way.ours(await self._through(way, message, exchange))
             except Transient as error:
                 errors.append(error)
+                if grant is not None and isinstance(error, Untried):
+                    grant.back(way.name)
                 if error.code == "expired":
                     break
             except (Unknown, asyncio.CancelledError):
                 if exchange.begun:
                     self._handed[message.key] = way.name
                 raise
+        if not errors:
+            raise Untried("no gateway that works may take more at this moment")
         # one that counts as a try says more than one that doesn't
         raise next((error for error in errors if not isinstance(error, Untried)), errors[0])
 
     def _candidates(self, key: str) -> Iterator[_Way]:
-        """Healthy gateways as the key prefers them, each asked when its turn comes; if none is, the next to be."""
+        """Healthy gateways as the key prefers them, each asked when its turn comes; if none is, the next to be.
+
+        One that asked for a pause is never asked before its end. Raises NotYet when all did.
+        """
         tried = False
-        for name in (preferred := order(key, self._weights)):
-            if self._ways[name].health.takes(self._clock()):
+        preferred = [name for name in order(key, self._weights) if not self.rest.left(name)]
+        if not preferred:
+            left = min(self.rest.left(name) for name in self._ways)
+            raise NotYet("every gateway has asked for a pause", code="pause", retry_after=max(left, 0.1))
+        for name in preferred:
+            if self._ways[name].health.takes(self._clock()) and not self.rest.left(name):
                 tried = True
                 yield self._ways[name]
         if not tried:
@@ -205,6 +244,8 @@ class Sms:
                 log.info("sms.gateway_back", gateway=way.name)
             return
         asked = error.retry_after if isinstance(error, Transient) else None
+        if asked and way.says_when:
+            self.rest.ask(way.name, min(asked, LONGEST_ASKED), error.reason)
         if way.health.bad(self._clock(), asked):
             log.warning("sms.gateway_shut", gateway=way.name, seconds=way.health.pause, reason=error.reason)
 
@@ -231,9 +272,10 @@ class Sms:
 
 
 def _open(name: str, options: BaseModel) -> _Way:
-    module, _, publisher = KINDS[str(getattr(options, "kind", "http"))]
+    kind = str(getattr(options, "kind", "http"))
+    module, _, publisher = KINDS[kind]
     gateway = cast(Publisher[Text], getattr(import_module(module), publisher)(options))
-    return _Way(name, gateway, getattr(gateway, "of_message", frozenset()))
+    return _Way(name, gateway, getattr(gateway, "of_message", frozenset()), kind != "smpp")
 
 
 def _only_finds(way: _Way) -> bool:

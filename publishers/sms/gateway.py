@@ -9,10 +9,10 @@ import httpx
 import structlog
 from pydantic import Field
 
+from publishers.accounts import SpeedOptions
 from publishers.base import PublishError, Receipt
 from publishers.http_errors import by_status, is_settings_fault, retry_after
 from publishers.http_exchange import Exchange
-from publishers.settings import Options
 from publishers.verdicts import Verdict
 from schemas.messages import Text
 
@@ -22,13 +22,14 @@ UNREACHED = "Check url, and whether this machine may reach it."
 """What to do about a gateway that gives a check no answer."""
 
 
-class GatewayOptions(Options):
+class GatewayOptions(SpeedOptions):
     """Settings of every kind of gateway.
 
     ``weight`` is its share of the messages against the other gateways'; one of weight 0 gets only what the others
     can't take. ``price_per_segment`` is what one segment to the country of most recipients costs, in ``currency``
     (ISO 4217), for the estimate before sending. ``timeout`` is of a whole exchange, in seconds, below the hub's
-    deadline of 5 s; ``concurrency`` the requests at once, of each delivery worker.
+    deadline of 5 s; ``concurrency`` the requests at once, of each delivery worker. ``per_second`` and ``burst``
+    count texts, whatever their length.
     """
 
     weight: int = Field(default=1, ge=0, le=100)

@@ -8,25 +8,30 @@ transaction), batch (one send), dkim, and this one, the channel.
 
 import asyncio
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 
 import aiosmtplib
 
+from publishers.accounts import Grant, rates_of
 from publishers.base import Finding, Limits, Outcome, PublishError, Receipt, Report, Transient, Unclear, Untried
+from publishers.deadline import cut_off
+from publishers.rest import Rest
 from publishers.smtp.batch import Batch
 from publishers.smtp.connections import why_not
 from publishers.smtp.domains import Domains, domain_of
 from publishers.smtp.letter import Letter, Offers, Sign
 from publishers.smtp.options import SmtpOptions
 from publishers.smtp.pipeline import Conversation
-from publishers.smtp.replies import SmtpSettingsError, Step, refusal
+from publishers.smtp.replies import SmtpSettingsError, Step, for_logs, refusal
 from publishers.smtp.routes import Route, Routes
-from publishers.smtp.throttles import Asker, asks_for_less
+from publishers.smtp.throttles import Asker, asks_for_less, is_about_number
 from schemas.messages import Mail, Message
 
 __all__ = ["Smtp", "SmtpOptions"]
 
-_BARREN = 2  # connections in a row, of one worker, that broke before any mail was decided on
+_BARREN = 2  # connections in a row, of one worker, that broke before any mail was decided on, and not by one mail
+_ASKED = "the relay has asked for a pause"
 _GRACE = 3.0  # seconds that closing leaves to the mails under way
 _SLOWER = (10.0, 20.0)  # seconds after which a mail that a relay put off for its own sake comes back
 
@@ -41,7 +46,10 @@ class Smtp:
         self._options = options
         self.limits = Limits(window=100, concurrency=sum(relay.connections for relay in options.relays.values()))
         self._routes = Routes(options)
-        self._domains = Domains(options.domains, self._freed)
+        self.rates = rates_of(options.relays) | {f"@{name}": rate for name, rate in rates_of(options.domains).items()}
+        """By relay, and by "@domain" of recipients; see ``Limited``."""
+        self.rest = Rest()
+        self._domains = Domains(options.domains, self._freed, self.rest)
         self._sign = _signer(options)
         self._batches: set[Batch] = set()
         self._closing = False
@@ -57,7 +65,22 @@ class Smtp:
 
     async def publish_many(self, messages: Sequence[Message], report: Report, /) -> None:
         """Share the mails out among the relays and their connections; returns when all are reported."""
-        batch = Batch([_mail(message) for message in messages], report, self._routes, self._domains)
+        await self.publish_within(messages, report)
+
+    def weights(self) -> Mapping[str, int]:
+        """The relays that can be used now. See ``Rationed.weights``."""
+        self._heed()
+        return {route.name: weight for route, weight in self._routes.weights().items()}
+
+    def shut(self) -> Mapping[str, bool]:
+        """Which relays are set aside. See ``Shuts.shut``."""
+        now = time.monotonic()
+        return {route.name: not route.ready(now) for route in self._routes.all}
+
+    async def publish_within(self, messages: Sequence[Message], report: Report, grant: Grant | None = None, /) -> None:
+        """Like ``publish_many``, and no relay takes more than it was granted. See ``Rationed.publish_within``."""
+        self._heed()
+        batch = Batch([_mail(message) for message in messages], report, self._routes, self._domains, grant, cut_off())
         if not batch.waiting:
             return
         if self._closing:
@@ -100,6 +123,15 @@ class Smtp:
     def _hire(self, batch: Batch) -> None:
         batch.hire(lambda route: asyncio.create_task(self._work(batch, route), name=f"smtp worker of {route.name}"))
 
+    def _heed(self) -> None:
+        """Leave in peace what has asked another worker for it."""
+        resting = self.rest.resting()
+        if resting:
+            self._domains.heed(asyncio.get_running_loop().time())
+            for route in self._routes.all:
+                if route.name in resting:
+                    route.rests(resting[route.name], _ASKED)
+
     def _freed(self) -> None:
         for batch in self._batches:
             batch.unblock()
@@ -134,7 +166,7 @@ class Smtp:
                     barren = 0
                     continue
                 barren += 1
-                if barren == _BARREN:
+                if barren >= _BARREN and batch.several_break:
                     route.failed(batch.why)
                     return self._leave(batch, route)
 
@@ -148,10 +180,20 @@ class Smtp:
         sign = None if route.relay.signs else self._sign
         loop, seats = asyncio.get_running_loop(), route.seats
 
+        begun: dict[str, float] = {}
+
         def take() -> Letter | None:
-            return batch.next(route, offers, sign)
+            now = loop.time()
+            so_far = now - min(begun.values()) if begun else 0.0
+            letter = batch.next(route, offers, sign, so_far)
+            if letter is not None:
+                begun[letter.mail.key] = now
+            return letter
 
         def settle(mail: Mail, outcome: Outcome) -> None:
+            began = begun.pop(mail.key)
+            if isinstance(outcome, Receipt):
+                route.took = loop.time() - began
             if seats.allowed < seats.most and isinstance(outcome, Receipt):
                 seats.well(loop.time())
             batch.settle(mail, outcome)
@@ -192,6 +234,9 @@ class Smtp:
         else:
             route.slow_down(error.reason)
             pause = random.uniform(*_SLOWER)
+            if error.retry_after is not None and not is_about_number(text):
+                self.rest.ask(route.name, error.retry_after, for_logs(error.reason))
+                route.rests(error.retry_after, _ASKED)
         if error.retry_after is not None:
             return error
         return Transient(error.reason, code=error.code, retry_after=round(pause, 1))

@@ -1,7 +1,8 @@
-"""What each domain of recipients takes: limits from the settings, and those learned from its own complaints.
+"""What each domain of recipients takes at a time: limits from the settings, and those learned from its own complaints.
 
 A domain that asks for less is paused while the others go on: its mails come back later, at a moment of their own
-each, instead of being refused again and again. Only domains with a limit or a complaint are counted at all.
+each, instead of being refused again and again. Only domains with a limit or a complaint are counted at all. How many
+a minute is the hub's to keep, for all workers together; a pause is told to the others (``rest``, as "@domain").
 """
 
 import random
@@ -11,6 +12,7 @@ from math import inf
 import structlog
 
 from publishers.base import Transient
+from publishers.rest import Rest
 from publishers.smtp.allowance import Allowance
 from publishers.smtp.options import DomainLimit
 from publishers.smtp.replies import for_logs
@@ -23,8 +25,6 @@ _PAUSE_FIRST, _PAUSE_LONGEST = 30.0, 1800.0
 """Seconds of a pause: doubled when the domain complains again after it, spread by a quarter."""
 _FORGIVEN = 3600.0
 """Seconds without a complaint after which the next pause is a first one again."""
-_BURST = 10.0
-"""Seconds' worth of a rate that may go together."""
 
 
 class Domain:
@@ -35,27 +35,15 @@ class Domain:
         self.allowance = Allowance(limit.connections or _UNLIMITED if limit else _UNLIMITED)
         self.full = False
         """Whether somebody was turned away because its allowance was used up."""
-        self._rate = limit.per_minute / 60 if limit and limit.per_minute else None
-        self._most = max(1.0, self._rate * _BURST) if self._rate else inf
-        self._tokens, self._counted = self._most, now
-        self._booked = now
         self._paused_until, self._complained, self._pauses = -inf, -inf, 0
 
     def wait(self, now: float) -> tuple[float, str] | None:
-        """Seconds until a mail may go, and why it must wait; None when it may go now, which then counts."""
+        """Seconds until a mail may go, and why it must wait; None when it may go now."""
         if now < self._paused_until:
             left = self._paused_until - now
             # come back one after the other, not all at the end of the pause
             return left + random.uniform(0, left / 2), "has asked for fewer mails at a time, and is left in peace"
-        if self._rate is None:
-            return None
-        self._tokens = min(self._most, self._tokens + (now - self._counted) * self._rate)
-        self._counted = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return None
-        self._booked = max(self._booked, now) + 1 / self._rate
-        return self._booked - now, "takes no more mails a minute, by our settings"
+        return None
 
     def complain(self, now: float, pause: float | None, why: str) -> float:
         """It asked for less; ``pause`` is what it said itself. Returns the seconds it is left in peace."""
@@ -70,19 +58,25 @@ class Domain:
         self._complained = now
         return max(self._paused_until - now, 0.0)
 
+    def pause(self, until: float) -> None:
+        """It has asked another worker for less."""
+        self._paused_until = max(self._paused_until, until)
+
     def forgotten(self, now: float) -> bool:
         """Whether there is no reason to watch it any more."""
         whole = self.allowance.allowed == self.allowance.most and not self.allowance.in_use
-        return self.limit is None and whole and now - self._complained > _FORGIVEN
+        return self.limit is None and whole and now - max(self._complained, self._paused_until) > _FORGIVEN
 
 
 class Domains:
     """All watched domains. ``freed`` is called when a domain that had turned mails away takes one again."""
 
-    def __init__(self, limits: Mapping[str, DomainLimit], freed: Callable[[], None]) -> None:
-        self._limits, self._freed = limits, freed
+    def __init__(self, limits: Mapping[str, DomainLimit], freed: Callable[[], None], rest: Rest | None = None) -> None:
+        self._limits = {name: limit for name, limit in limits.items() if limit.connections is not None}
+        self._freed = freed
+        self._rest = rest or Rest()
         self._watched: dict[str, Domain] = {}
-        self.watching = bool(limits)
+        self.watching = bool(self._limits)
         """Whether any domain needs to be asked about; usually none does, and mails pass by."""
 
     def of(self, address: str, now: float) -> Domain | None:
@@ -102,7 +96,18 @@ class Domains:
             name = domain_of(address)
             domain = self._watched[name] = Domain(name, None, now)
             self.watching = True
-        return domain.complain(now, pause, why)
+        left = domain.complain(now, pause, why)
+        self._rest.ask(f"@{domain.name}", left, for_logs(why))
+        return left
+
+    def heed(self, now: float) -> None:
+        """Leave in peace what has asked another worker for it."""
+        for account, seconds in self._rest.resting().items():
+            if account.startswith("@"):
+                name = account[1:]
+                domain = self._watched.setdefault(name, Domain(name, self._limits.get(name), now))
+                domain.pause(now + seconds)
+                self.watching = True
 
     def release(self, domain: Domain) -> None:
         """A mail to it, counted before, is settled."""

@@ -8,14 +8,15 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from publishers.accounts import Rate, SpeedOptions
 from publishers.settings import Options
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
 
 
-class Relay(Options):
-    """A mail server that takes our mail: a relay or a submission server."""
+class Relay(SpeedOptions):
+    """A mail server that takes our mail: a relay or a submission server. ``per_second`` counts mails."""
 
     host: str = Field(min_length=1, pattern=r"^\S+$")
     port: int = Field(default=587, ge=1, le=65535)
@@ -46,12 +47,17 @@ class Relay(Options):
 
 
 class DomainLimit(Options):
-    """What this process sends at most to one domain of recipients, over all relays."""
+    """What is sent at most to one domain of recipients, over all relays."""
 
     connections: int | None = Field(default=None, ge=1, le=200)
-    """Mails on their way to a relay at a time."""
+    """Mails of this process on their way to a relay at a time."""
     per_minute: int | None = Field(default=None, ge=1)
-    """Mails a minute, at most ten seconds' worth of them together."""
+    """Mails a minute of all workers together, at most ten seconds' worth of them at once. The hub keeps it."""
+
+    @property
+    def pace(self) -> Rate | None:
+        """The rate, where one is set."""
+        return None if self.per_minute is None else Rate.of(self.per_minute / 60, None, 10)
 
 
 class DkimKey(Options):

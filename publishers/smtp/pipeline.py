@@ -116,6 +116,11 @@ class Conversation(asyncio.BufferedProtocol):
         if not self._done.done():
             self._done.set_result(None)
 
+    @property
+    def silent_at_envelope(self) -> float:
+        """Seconds since the server last said something, if it is an envelope that it owes an answer to."""
+        return self._loop.time() - self._heard if self._content_of is None else 0.0
+
     # what is written
 
     def _next(self, first: tuple[bytes, ...], *expected: _Expected) -> None:

@@ -2,14 +2,17 @@
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from math import inf
+from types import MappingProxyType
 
 import aiosmtplib
 import structlog
 
-from publishers.base import Untried
+from publishers.accounts import Grant
+from publishers.base import NotYet, Untried
 from publishers.smtp.allowance import Seats
 from publishers.smtp.connections import Connections
 from publishers.smtp.options import Relay, SmtpOptions
@@ -34,6 +37,7 @@ class Route:
         self.connections = Connections(relay, options, self._failed_unseen)
         self.why: Untried | SmtpSettingsError | None = None
         """What it was set aside for; None once it was reached again."""
+        self.took = 0.0  # seconds that the last accepted mail took, from its envelope on
         self.credit = 0  # of the smooth weighted round robin
         self._until = -inf
         self._failures = 0  # times it was set aside since it last worked
@@ -107,6 +111,16 @@ class Route:
             while self.connections.idle and self.seats.in_use + self.connections.waiting > self.seats.allowed:
                 self.connections.part_with()
 
+    def rests(self, seconds: float, why: str) -> None:
+        """It has asked us, or another worker, to leave it alone for so long."""
+        until = asyncio.get_running_loop().time() + seconds
+        if until > self._until:
+            self.why, self._until = NotYet(why, code="pause", retry_after=seconds), until
+
+    def left(self, now: float) -> float:
+        """Seconds until it may be used again."""
+        return max(0.0, self._until - now)
+
     def domain_asks(self, domain: str, why: str) -> None:
         """A domain asked for less by this relay's mouth; several in a short time mean the relay itself."""
         now = asyncio.get_running_loop().time()
@@ -131,16 +145,28 @@ class Routes:
     def __init__(self, options: SmtpOptions) -> None:
         self.all: Sequence[Route] = [Route(name, relay, options) for name, relay in options.relays.items()]
 
-    def share(self, count: int, without: Sequence[Route] = ()) -> dict[Route, int]:
+    def weights(self, without: Sequence[Route] = ()) -> dict[Route, int]:
+        """The relays that can be used now, and their weights; spares, of weight 0, only while no other can be."""
+        now = time.monotonic()  # the event loop's clock, also where no loop runs
+        ready = [route for route in self.all if route.ready(now) and route not in without]
+        return {route: route.relay.weight for route in ready if route.relay.weight} or dict.fromkeys(ready, 1)
+
+    def share(
+        self,
+        count: int,
+        without: Sequence[Route] = (),
+        *,
+        grant: Grant | None = None,
+        promised: Mapping[Route, int] = MappingProxyType({}),
+    ) -> dict[Route, int]:
         """How many of so many mails each relay is to take; empty when none can be used now.
 
-        By weight over those that can be used (smooth weighted round robin, so that single mails are shared, too);
-        spares, of weight 0, only while no other can be.
+        By weight over those that can be used (smooth weighted round robin, so that single mails are shared, too).
+        With a ``grant``, no relay is given more than that allows beside what it is ``promised``.
         """
-        now = asyncio.get_running_loop().time()
-        ready = [route for route in self.all if route.ready(now) and route not in without]
-        weights: Mapping[Route, int] = {route: route.relay.weight for route in ready if route.relay.weight}
-        weights = weights or dict.fromkeys(ready, 1)
+        weights = self.weights(without)
+        if grant is not None and any(route.name in grant.left for route in weights):
+            return self._within(grant, weights, count, promised)
         if len(weights) <= 1:
             return dict.fromkeys(weights, count)
         shares, total = dict.fromkeys(weights, 0), sum(weights.values())
@@ -152,13 +178,37 @@ class Routes:
             shares[best] += 1
         return shares
 
+    @staticmethod
+    def _within(
+        grant: Grant, weights: Mapping[Route, int], count: int, promised: Mapping[Route, int]
+    ) -> dict[Route, int]:
+        shares = dict.fromkeys(weights, 0)
+        room = {route: grant.left.get(route.name, count) - max(0, promised.get(route, 0)) for route in weights}
+        for _ in range(count):
+            able = [route for route in weights if shares[route] < room[route]]
+            if not able:
+                break
+            for route in able:
+                route.credit += weights[route]
+            best = max(able, key=lambda route: route.credit)
+            best.credit -= sum(weights[route] for route in able)
+            shares[best] += 1
+        return shares
+
     def why_none(self) -> Untried | SmtpSettingsError | None:
-        """Why no relay can be used now: a fault of the settings only when it is all that keeps them."""
+        """Why no relay can be used now: a fault of the settings only when it is all that keeps them, a pause that
+        they asked for only when none may be back before."""
         now = asyncio.get_running_loop().time()
         whys = [route.why for route in self.all if not route.ready(now) and route.why is not None]
         if len(whys) < len(self.all):
             return None
-        return next((why for why in whys if isinstance(why, Untried)), whys[0])
+        away = next((why for why in whys if isinstance(why, Untried) and not isinstance(why, NotYet)), None)
+        resting = [route for route in self.all if isinstance(route.why, NotYet)]
+        if away is not None or not resting:
+            return away or whys[0]
+        first = min(resting, key=lambda route: route.left(now))
+        assert first.why is not None  # it is NotYet
+        return NotYet(first.why.reason, code=first.why.code, retry_after=max(first.left(now), 0.1))
 
     async def aclose(self) -> None:
         """Close every relay's connections."""

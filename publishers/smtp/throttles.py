@@ -25,6 +25,9 @@ _OURS = re.compile(
 _BUSY = frozenset({"3.1", "3.2", "4.5", "5.3"})
 
 
+_AT_A_TIME = re.compile(r"connection|concurren|\bsession", re.IGNORECASE)
+
+
 class Asker(Enum):
     """Who asks us to slow down."""
 
@@ -49,3 +52,8 @@ def asks_for_less(code: int, text: str, step: Step) -> Asker | None:
     if detail == "7.28" or (subject in ("", "7") and _SLOWER.search(text)):
         return Asker.RELAY if _OURS.search(text) else Asker.DOMAIN
     return Asker.RELAY if code == 452 and subject in ("", "3") else None
+
+
+def is_about_number(text: str) -> bool:
+    """Whether fewer connections at a time are what is asked for: then the relay need not be left alone."""
+    return _AT_A_TIME.search(text) is not None

@@ -102,7 +102,7 @@ class Bot:
                 return answer.result
         refused = refusal(response, self.name)
         if isinstance(refused, Transient):
-            self._rest.ask(self.name, refused.retry_after)
+            self._rest.ask(self.name, refused.retry_after, refused.reason)
         raise refused
 
     async def aclose(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator
 
+from publishers.accounts import PaceOptions, rates_of
 from publishers.base import (
     Finding,
     Limits,
@@ -44,7 +45,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9:_-]+")
 _FORM = PostForm(characters=4096, count=units, threads=True, pictures=10, picture_octets=10_000_000)
 
 
-class Account(Options):
+class Account(PaceOptions):
     """A bot's token, as @BotFather gives it, and the chat: "@channel", or its number ("-100…")."""
 
     token: SecretStr
@@ -103,10 +104,11 @@ class Telegram:
 
     def __init__(self, options: TelegramOptions) -> None:
         self._web = str(options.web).rstrip("/")
-        self._rest = Rest()
+        self.rates = rates_of(options.accounts)
+        self.rest = Rest()
         self._bots = {
             name: Bot(
-                name, account.chat, account.token.get_secret_value(), str(options.url), options.timeout, self._rest
+                name, account.chat, account.token.get_secret_value(), str(options.url), options.timeout, self.rest
             )
             for name, account in options.accounts.items()
         }
@@ -114,7 +116,7 @@ class Telegram:
     async def publish(self, message: Post) -> Receipt:
         """Send one message, or one album. See ``Publisher.publish``."""
         bot = self._bot(message.account)
-        self._rest.check(bot.name)
+        self.rest.check(bot.name)
         fits = units(message.text) <= CAPTION
         pictures = message.pictures if fits else ()
         head = {"chat_id": bot.chat} | _answering(message)
@@ -160,7 +162,7 @@ class Telegram:
         had = len(told.messages) if told.pictures else 0
         if len(pictures) != had or (pictures and not fits):
             raise Permanent("the message can't get other pictures, or so long a text below them", code="fixed")
-        self._rest.check(bot.name)
+        self.rest.check(bot.name)
         head: dict[str, Any] = {"chat_id": told.chat, "message_id": told.messages[0]}
         if not pictures:
             await self._change(bot, "editMessageText", head | _text(message))
@@ -178,7 +180,7 @@ class Telegram:
     async def delete(self, reference: str, account: str, /) -> None:
         """Take a message or an album back. See ``Deletes.delete``; bots can for 48 hours, then it is "fixed"."""
         bot, told = self._bot(account), Reference.of(reference)
-        self._rest.check(bot.name)
+        self.rest.check(bot.name)
         asked: dict[str, Any] = {"chat_id": told.chat, "message_id": told.messages[0]}
         if album := len(told.messages) > 1:
             asked = {"chat_id": told.chat, "message_ids": list(told.messages)}

@@ -21,6 +21,7 @@ from pydantic import Field, HttpUrl, field_validator, model_validator
 from publishers.base import Finding, Limits, Permanent, PublishError, Receipt, Transient, Unclear, Untried
 from publishers.http_errors import by_status, is_settings_fault, retry_after
 from publishers.http_exchange import Exchange, Wire
+from publishers.rest import Rest
 from publishers.settings import Options, WebhookSecret, each, named
 from publishers.webhook.ssrf import Forbidden, Guard, Resolve, system
 from schemas.messages import Call
@@ -156,6 +157,7 @@ class Webhook:
 
     def __init__(self, options: WebhookOptions, *, resolve: Resolve = system) -> None:
         self.limits = Limits(window=50, concurrency=8)
+        self.rest = Rest()
         self._ways = {
             name: _Way(endpoint, resolve, self.limits.concurrency, options.timeout)
             for name, endpoint in options.accounts.items()
@@ -164,6 +166,7 @@ class Webhook:
     async def publish(self, message: Call) -> Receipt:
         """Tell it; the receipt's reference is the webhook's id. See ``Publisher.publish``."""
         way = named(self.channel, self._ways, message.account)
+        self.rest.check(message.account)
         exchange = Exchange()
         headers = sign(message.key, datetime.now(UTC), message.body, way.secrets)
         try:
@@ -178,7 +181,10 @@ class Webhook:
         except (OSError, UnicodeError, TimeoutError) as error:
             raise Untried(f"the receiver's name can't be resolved: {error or 'no answer in time'}") from error
         if not response.is_success:
-            raise self._refusal(response, message.account)
+            refused = self._refusal(response, message.account)
+            if isinstance(refused, Transient) and response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                self.rest.ask(message.account, refused.retry_after, refused.reason)
+            raise refused
         return Receipt(reference=message.key, code=str(response.status_code))
 
     async def check(self) -> Sequence[Finding]:

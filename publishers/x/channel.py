@@ -12,13 +12,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 
 import structlog
 from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, model_validator
 
+from publishers.accounts import PaceOptions, rates_of
 from publishers.base import (
     Finding,
     Limits,
+    NotYet,
     Permanent,
     PostForm,
     PublishError,
@@ -28,6 +31,7 @@ from publishers.base import (
     Unknown,
 )
 from publishers.http_errors import until
+from publishers.rest import Rest
 from publishers.settings import Options, named
 from publishers.x.budget import Spent, free_again, month_of, period_ends
 from publishers.x.client import Client, Keys, Reply, lasting
@@ -48,11 +52,12 @@ _FOR_PICTURES = 0.75  # of an exchange's time; the rest is the post's
 _SETTLES = 5.0  # seconds until all of X knows a post that was just made
 
 
-class Account(Options):
+class Account(PaceOptions):
     """One account: the application's key and secret, and the account's token and secret (OAuth 1.0a).
 
     Or ``token``, an OAuth 2.0 user token with tweet.read, tweet.write, users.read and media.write, which X lets
-    expire after two hours: somebody else must renew it. ``posts_per_month``: no more than that, by whomever.
+    expire after two hours: somebody else must renew it. ``posts_per_month``: no more than that, by whomever;
+    ``per_hour`` and ``burst``: no more than that of ours.
     """
 
     consumer_key: SecretStr | None = Field(default=None, min_length=1)
@@ -140,7 +145,8 @@ class X:
         }
         self._pictures = Pictures()
         self._me: dict[str, str] = {}
-        self._free: dict[str, datetime] = {}
+        self.rates = rates_of(options.accounts)
+        self.rest = Rest()
         self._spent: dict[str, Spent] = {}
 
     async def publish(self, message: Post) -> Receipt:
@@ -169,6 +175,8 @@ class X:
         if reply.is_success:
             return self._receipt(reply)
         error = refusal(reply, account, datetime.now(UTC))
+        if isinstance(error, Transient) and reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+            self.rest.ask(account, error.retry_after, error.reason)
         if error.code == "duplicate":
             return await self._already_there(message)
         if error.code == "gone" and is_fresh(message.reply_to, datetime.now(UTC)):
@@ -301,10 +309,10 @@ class X:
     async def _within_budget(self, account: str) -> None:
         """Raises Transient until X, or the month's budget, allows another post."""
         now = datetime.now(UTC)
-        free = self._free.get(account, now)
-        if free > now:
-            reason = f"X allows the account no more posts before {free:%Y-%m-%d %H:%M} UTC"
-            raise Transient(reason, code="budget", retry_after=until(free, now))
+        left = self.rest.left(account)
+        if left > 0:
+            reason = f"X allows the account no more posts before {now + timedelta(seconds=left):%Y-%m-%d %H:%M} UTC"
+            raise NotYet(reason, code="budget", retry_after=left)
         most = self._options.accounts[account].posts_per_month
         if most is None:
             return
@@ -332,10 +340,8 @@ class X:
     def _note(self, account: str, reply: Reply) -> None:
         """Remember what an answer to a post says of those that remain."""
         free = free_again(reply.headers)
-        if free is None:
-            self._free.pop(account, None)
-        else:
-            self._free[account] = free
+        if free is not None:
+            self.rest.ask(account, until(free, datetime.now(UTC)), "X allows the account no more posts")
         if reply.is_success and (spent := self._spent.get(account)):
             self._spent[account] = replace(spent, own=spent.own + 1)
 

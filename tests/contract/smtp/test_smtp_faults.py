@@ -154,16 +154,30 @@ async def test_connection_lost_at_the_envelope_costs_nothing(verb: str, act: Act
         assert server.connections == 2
 
 
-async def test_mail_whose_envelope_breaks_every_connection_is_given_up_untried() -> None:
+async def test_mail_whose_envelope_breaks_every_connection_comes_back_later_and_is_not_the_servers_fault() -> None:
     def script(index: int, verb: str, argument: str) -> Act | None:
         return Drop() if verb == "RCPT" and "voisin1@" in argument else None
 
     async with ScriptedServer(script) as server:
         messages = mails(5)
         reported = await send(messages, options(server.port, connections=1))
-        assert isinstance(reported["1"], Untried)
+        assert type(reported["1"]) is Transient, "it was tried: others are not held up by it"
         assert reported.receipts() >= 3  # the mail before it may be cut off with it
         assert server.connections <= 6
+
+
+async def test_relay_is_not_set_aside_for_a_mail_that_breaks_every_connection() -> None:
+    def script(index: int, verb: str, argument: str) -> Act | None:
+        return Drop() if verb == "RCPT" and "voisin0@" in argument else None
+
+    async with ScriptedServer(script) as server:
+        smtp, reported = Smtp(options(server.port)), Reported()
+        await smtp.publish_many(mails(1), reported)
+        assert type(reported["0"]) is Transient
+        again = Reported()
+        await smtp.publish_many(mails(9)[1:], again)
+        assert again.receipts() == 8
+        await smtp.aclose()
 
 
 async def test_refusal_known_before_the_connection_was_lost_is_kept() -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog.testing
 
+from publishers.accounts import Grant
 from publishers.base import Permanent, Receipt, Transient, Unknown, Untried
 from publishers.smtp import routes
 from publishers.smtp.channel import Smtp
@@ -260,17 +261,26 @@ async def test_random_faults_of_two_relays_lose_nothing_and_repeat_nothing(
         return None
 
     async with two(script, script) as (one, other):
-        limits = {"d0.example": DomainLimit(connections=1), "d1.example": DomainLimit(per_minute=600)}
+        limits = {"d0.example": DomainLimit(connections=1)}
         options = weighted(one.port, other.port, (chance.randint(0, 3), 1), domains=limits)
         smtp, reported = Smtp(options), Reported()
         messages = [
             Mail(str(n), "r@valmerande.example", f"v{n}@d{n % 7}.example", CONTENT)
             for n in range(chance.randint(1, 600))
         ]
+        granted = [
+            {name: chance.randint(0, 100) for name in ("one", "other")[: chance.randint(0, 2)]} for _ in range(4)
+        ]
+        grants = [Grant(given) for given in granted]
         async with asyncio.timeout(20):
-            await asyncio.gather(*(smtp.publish_many(messages[n::4], reported) for n in range(4)))
+            await asyncio.gather(*(smtp.publish_within(messages[n::4], reported, grants[n]) for n in range(4)))
         await smtp.aclose()
         assert len(reported) == len(messages)
+        for name, server in (("one", one), ("other", other)):
+            assert all(grant.left.get(name, 0) >= 0 for grant in grants)
+            if all(name in given for given in granted):
+                used = sum(given[name] - grant.left[name] for given, grant in zip(granted, grants, strict=True))
+                assert len(server.received) <= used, "more than was granted"
         assert not one.violations + other.violations
         arrived = [recipient for recipient, _ in one.received + other.received]
         assert len(arrived) == len(set(arrived)), "a mail arrived twice"

@@ -156,15 +156,6 @@ async def test_domain_gets_no_more_at_a_time_than_the_settings_say_over_all_rela
         await smtp.aclose()
 
 
-async def test_domain_with_a_rate_gets_that_and_the_rest_is_told_when_to_come_back() -> None:
-    async with ScriptedServer() as server:
-        limits = {"free.example": DomainLimit(per_minute=60)}
-        reported = await send([*to("free.example", 25), *to("autre.example", 25)], options(server.port, domains=limits))
-        assert reported.receipts() == 10 + 25
-        waits = sorted(transient(one).retry_after or 0 for one in reported.values() if not isinstance(one, Receipt))
-        assert all(n + 0.5 < wait <= n + 1.5 for n, wait in enumerate(waits)), "one a second"
-
-
 async def test_closing_leaves_mails_that_wait_for_their_domain() -> None:
     async with ScriptedServer() as server:
         limits = {"free.example": DomainLimit(connections=1)}

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
+from publishers.accounts import Grant, Rate
 from publishers.base import (
     CANNOT_SAY,
     Checks,
@@ -15,6 +16,7 @@ from publishers.base import (
     Incoming,
     Limits,
     LooksUp,
+    NotYet,
     Outcome,
     Permanent,
     PublishError,
@@ -27,7 +29,7 @@ from publishers.base import (
 )
 from publishers.sms import channel as sms
 from publishers.sms.channel import Sms, SmsOptions
-from publishers.sms.route import order
+from publishers.sms.route import FIRST_PAUSE, order
 from schemas.messages import Text
 from tests.unit.publishers import fake_gateways
 from tests.unit.publishers.fake_gateways import GATEWAYS, Clock, Known
@@ -311,3 +313,64 @@ def test_faulty_option_is_named_with_its_gateway(gateways: dict[str, Any], where
         SmsOptions.model_validate({"gateways": gateways})
     [fault] = raised.value.errors()
     assert ".".join(map(str, fault["loc"])).startswith(where)
+
+
+async def test_gateway_takes_no_more_than_it_was_granted_and_the_other_takes_over(clock: Clock) -> None:
+    publisher = channel(clock, one={"kind": "http", "per_second": 5}, two={"kind": "http"})
+    assert publisher.rates == {"one": Rate(5, 10)}
+    outcomes: dict[str, Outcome] = {}
+    grant = Grant({"one": 3})
+    await publisher.publish_within([text(f"{n}-1.1") for n in range(40)], outcomes.__setitem__, grant)
+    assert len(GATEWAYS["one"].taken) == 3 and len(GATEWAYS["two"].taken) == 37
+    assert grant.left == {"one": 0}
+
+
+async def test_what_no_gateway_may_take_now_is_untried_and_what_was_not_used_is_left_in_the_grant(clock: Clock) -> None:
+    publisher = channel(clock, one={"kind": "http", "per_second": 5})
+    GATEWAYS["one"].fails(Untried("nobody listens"))
+    outcomes: dict[str, Outcome] = {}
+    grant = Grant({"one": 3})
+    await publisher.publish_within([text(f"{n}-1.1") for n in range(5)], outcomes.__setitem__, grant)
+    assert sum(isinstance(outcome, Receipt) for outcome in outcomes.values()) == 2
+    assert sum(type(outcome) is Untried for outcome in outcomes.values()) == 3
+    assert grant.left == {"one": 1}, "nothing of one was handed over"
+
+
+async def test_gateway_that_asks_for_a_pause_is_not_asked_before_its_end_though_it_is_the_last(clock: Clock) -> None:
+    publisher = channel(clock, one={"kind": "http"})
+    GATEWAYS["one"].fails(Transient("too much", code="throttled", retry_after=60))
+    assert isinstance(await told(publisher, text()), Transient)
+    [news] = publisher.rest.news()
+    assert (news.account, news.seconds, news.reason) == ("one", 60.0, "too much")
+    assert publisher.shut() == {"one": True} and publisher.weights() == {}
+    clock.now += 20
+    assert await told(publisher, text()) == NotYet(
+        "every gateway has asked for a pause", code="pause", retry_after=40.0
+    )
+    clock.now += 40
+    assert isinstance(await told(publisher, text()), Receipt)
+    assert publisher.shut() == {"one": False}
+
+
+async def test_pause_that_another_worker_was_asked_for_moves_messages_to_the_other_gateway(clock: Clock) -> None:
+    publisher = channel(clock, one={"kind": "http"}, two={"kind": "http"})
+    publisher.rest.learn("one", 30)
+    assert publisher.weights() == {"two": 1}
+    for n in range(10):
+        assert isinstance(await told(publisher, text(f"{n}-1.1")), Receipt)
+    assert len(GATEWAYS["two"].taken) == 10 and GATEWAYS["one"].taken == []
+
+
+async def test_circuit_breaker_shows_from_the_third_failure_to_the_first_success(clock: Clock) -> None:
+    publisher = channel(clock, one={"kind": "http"}, two={"kind": "http"})
+    GATEWAYS["one"].fails(Transient("is away"), 3)
+    shut = []
+    for _ in range(4):
+        await told(publisher, preferring("one"))
+        shut.append(publisher.shut()["one"])
+    assert shut == [False, False, True, True]
+    clock.now += FIRST_PAUSE
+    assert publisher.weights() == {"one": 1, "two": 1}
+    await told(publisher, preferring("one"))
+    assert publisher.shut() == {"one": False, "two": False}
+    assert publisher.rest.news() == [], "that it fails is this worker's own experience"

@@ -1,11 +1,8 @@
-"""What each domain takes: pauses that grow, rates that are kept, others left alone."""
-
-from itertools import pairwise
+"""What each domain takes: pauses that grow and that other workers hear of, others left alone."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from publishers.rest import Rest
 from publishers.smtp.domains import Domain, Domains, turned_away
 from publishers.smtp.options import DomainLimit
 
@@ -60,15 +57,19 @@ def test_forgotten_once_there_is_no_reason_to_watch_it() -> None:
     assert domains.of("a@two.example", 5000.0) is not None
 
 
-@given(st.integers(1, 6000), st.integers(1, 300))
-def test_rate_is_kept_and_every_mail_turned_away_has_a_moment_of_its_own(per_minute: int, mails: int) -> None:
-    domain = Domain("free.example", DomainLimit(per_minute=per_minute), 0.0)
-    waits = [wait(domain, 50.0) for _ in range(mails)]
-    gone = waits.count(None)
-    assert gone == min(mails, max(1, int(per_minute / 6)))
-    later = [pause for pause in waits if pause is not None]
-    assert later == sorted(later)
-    assert all(b - a == pytest.approx(60 / per_minute) for a, b in pairwise(later))
+def test_pause_that_another_worker_heard_of_is_heeded_and_told_to_nobody_again() -> None:
+    ours, theirs = Rest(lambda: 50.0), Rest(lambda: 50.0)
+    domains, others = Domains({}, lambda: None, ours), Domains({}, lambda: None, theirs)
+    left = domains.complain("a@free.example", 50.0, None, "too many from <a@free.example>")
+    [news] = ours.news()
+    assert (news.account, news.seconds, news.reason) == ("@free.example", left, "too many from <address>")
+    theirs.learn(news.account, news.seconds)
+    assert not others.watching
+    others.heed(50.0)
+    domain = others.of("b@free.example", 50.0)
+    assert domain is not None and others.watching
+    assert wait(domain, 50.0) is not None and wait(domain, 50.0 + left) is None
+    assert theirs.news() == []
 
 
 def test_limit_of_the_settings_counts_mails_under_way_and_tells_when_one_is_free() -> None:
