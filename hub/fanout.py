@@ -17,17 +17,15 @@ BATCHES_PER_PAGE = 5
 async def fan_out(pool: Pool, order: int, lane: Lane, *, page_size: int, batch_size: int | None = None) -> bool:
     """Make up to PAGES_PER_MESSAGE pages; returns whether the audience is at its end.
 
-    ``page_size`` recipients become batches of ``batch_size``, or one batch. An urgent order's first page is one
-    batch: it need not wait for the rows of the next.
+    ``page_size`` recipients become batches of ``batch_size``, or one batch.
 
     Safe to repeat and to run twice at once: the order's row is locked page by page, and its cursor moves on with
     the page. Raises one of store.database.AWAY when the database is away.
     """
     for number in range(1, PAGES_PER_MESSAGE + 1):
-        size = batch_size if batch_size and number == 1 and lane is Lane.URGENT else page_size
         with tracing.span("fan out", order=order, lane=lane.value):
             async with transaction(pool) as connection:
-                page = await fan_out_page(connection, order, size, batch_size)
+                page = await fan_out_page(connection, order, page_size, batch_size)
                 if number == PAGES_PER_MESSAGE and not page.last:
                     await outbox.put(connection, [order_message(order, lane)])
         metrics.page_fanned_out(lane, page.recipients, dispatched=page.dispatched, last=page.last)

@@ -11,7 +11,7 @@ after it, one by one.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -27,7 +27,7 @@ from schemas.events import TYPES, EventData, Invalid, UnknownType, parse, templa
 from store import announcements, attempts, authorities, deadletters, events, outbox
 from store.announcements import NewOrder
 from store.authorities import Authority
-from store.database import AWAY, CROSSED, Connection, Pool, transaction
+from store.database import AWAY, CROSSED, Connection, Pool, database_time, transaction
 from store.orders import order_message
 
 log = structlog.get_logger()
@@ -57,6 +57,9 @@ class Incoming:
     def line(self) -> object:
         """Messages of one line keep their order."""
         return self.key or self.partition
+
+
+_MET: tuple[type[Exception], ...] = (Raced, *CROSSED)
 
 
 class _Poison(Exception):
@@ -131,9 +134,7 @@ class Intake:
                 outcomes = await take_in_together(connection, group, self._parsed, self._max_age)
                 taken = {read[position][0]: outcome for position, outcome in outcomes.items()}
                 await attempts.forget_all(connection, [messages[index].place for index in taken])
-        except Raced:
-            return list(messages)
-        except CROSSED:
+        except _MET:
             return list(messages)
         except AWAY:
             raise
@@ -232,7 +233,7 @@ class Intake:
         self, connection: Connection, event: CloudEvent, data: EventData, authority: Authority
     ) -> tuple[int | None, int | None, str]:
         """Announcement, version and outcome; announcement and orders are written on the way."""
-        if is_stale(event.time, data.expires, datetime.now(UTC), self._max_age):
+        if is_stale(event.time, data.expires, await database_time(connection), self._max_age):
             return None, None, "stale"
         rules = self._parsed(authority, await authorities.rules(connection, authority.id))
         route = None if rules is None else route_of(rules, data)

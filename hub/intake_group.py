@@ -8,7 +8,7 @@ is whatever comes after it in its line, because messages of one key keep their o
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from hub.routing import Announce, is_stale, plan, route_of, unknown_codes
@@ -20,12 +20,16 @@ from schemas.events import EventData
 from store import announcements, authorities, events, outbox
 from store.announcements import New, NewOrder
 from store.authorities import Authority
-from store.database import Connection
+from store.database import Connection, database_time, impatient
 from store.events import Arrival, Name
 from store.orders import order_message
 
 RulesOf = Callable[[Authority, tuple[str, str] | None], Rules | None]
 """An authority's rules from their file name and text. May raise: the event is left then."""
+
+
+_PATIENCE_S = 1
+"""For a lock that somebody else has: one event of the group may wait for a frozen worker, the others must not."""
 
 
 class Raced(Exception):
@@ -81,7 +85,8 @@ async def take_in_together(
     A position that is missing is left. Raises Raced: roll back, and take each in alone.
     """
     since = tracing.now()
-    found = sort_out(group, await _look(connection, group), rules_of, datetime.now(UTC), max_age)
+    await impatient(connection, _PATIENCE_S)
+    found = sort_out(group, await _look(connection, group), rules_of, await database_time(connection), max_age)
     if not await events.seen_again(connection, found.again):
         raise Raced
     arrivals = found.arrivals

@@ -106,7 +106,14 @@ class DeliverySettings(_Frozen):
     deadline_s: float = Field(default=5, gt=0)
     lease_s: float = Field(default=15, gt=1)
     depth: int = Field(default=48, ge=1)
-    """Batches of one family and lane that are on Kafka or being sent at a time (about two seconds of work)."""
+    """Batches of one family and lane that are on Kafka or being sent at a time (at most: see hub.pacing)."""
+
+
+class RetentionSettings(_Frozen):
+    """How long what became of each message is kept."""
+
+    months: int = Field(default=12, ge=0, le=240)
+    """Whole months, besides the one that is running; 0: nothing is removed by itself."""
 
 
 class Settings(_Frozen):
@@ -120,6 +127,7 @@ class Settings(_Frozen):
     inlet: InletSettings = InletSettings()
     delivery: DeliverySettings = DeliverySettings()
     observe: ObserveSettings = ObserveSettings()
+    retention: RetentionSettings = RetentionSettings()
     channels: Mapping[str, Any] = Field(default_factory=dict)
 
 

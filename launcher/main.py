@@ -18,6 +18,7 @@ from launcher.commands import (
     optouts,
     pictures,
     processes,
+    purge,
     rules,
     track,
 )
@@ -49,5 +50,6 @@ for module in (
     holds,
     doctor,
     backup,
+    purge,
 ):
     module.register(app)

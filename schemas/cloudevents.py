@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 MAX_BYTES = 1_000_000
@@ -245,8 +245,10 @@ def _time(text: str | None, where: str) -> datetime | None:
     try:
         if not _RFC3339.fullmatch(text):
             raise ValueError
-        return datetime.fromisoformat(text.upper())
-    except ValueError:
+        found = datetime.fromisoformat(text.upper())
+        found.astimezone(UTC)  # of the year 1 or 9999 it may not be able to
+        return found
+    except (ValueError, OverflowError):
         raise Undecodable(
             f"{text!r} is not a time", where, "Write it as 2026-11-04T08:00:00+01:00 (RFC 3339, with an offset)."
         ) from None

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -14,7 +15,11 @@ else:
     Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
     Pool = asyncpg.Pool
 
-CROSSED: tuple[type[Exception], ...] = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+CROSSED: tuple[type[Exception], ...] = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+)
 """Two transactions were in each other's way, and this one was undone."""
 
 AWAY: tuple[type[BaseException], ...] = (
@@ -68,3 +73,14 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """One transaction on a pooled connection: committed when the block ends well, undone otherwise."""
     async with pool.acquire() as connection, connection.transaction():
         yield connection
+
+
+async def database_time(connection: Connection) -> datetime:
+    """The database's time, when the caller's transaction began: what decides about times, not a worker's clock."""
+    found: datetime = await connection.fetchval("SELECT now()")
+    return found
+
+
+async def impatient(connection: Connection, seconds: int) -> None:
+    """Until the caller's transaction ends, wait for no lock for longer: one of CROSSED is raised then."""
+    await connection.execute(f"SET LOCAL lock_timeout = '{seconds:d}s'")

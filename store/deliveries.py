@@ -4,7 +4,7 @@ The state is a maximum (schemas.deliveries), so recording needs no reading, and 
 """
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,7 +64,8 @@ def _text(said: str | None) -> str | None:
 
 # One statement, because a round trip costs more than any part of it. The order of its parts is not left to chance
 # ("locked", "counted"): first the batch is share-locked, so that a new owner's claim waits, and then sees what is
-# recorded here; then the deliveries, which whoever decides about one locks first as well; then what hangs on them.
+# recorded here; then the deliveries, which whoever decides about one locks first as well; then what hangs on them,
+# unless they are gone (store/retention.py); then the order's tally is given up, if it has one (store/tallies.py).
 # The recipients are said twice, for the planner: a plan kept from when the partition was small reads the whole order
 # without the ANY.
 _RECORD = """
@@ -82,13 +83,16 @@ told AS (
     INSERT INTO fact (order_id, recipient_id, attempt, state, at, code, reason, url)
     SELECT $1, u.* FROM counted, unnest($7::bigint[], $8::smallint[], $9::smallint[], $10::timestamptz[], $11::text[],
                                         $12::text[], $13::text[]) AS u
+    WHERE folded > 0
     ON CONFLICT DO NOTHING),
 known AS (
     INSERT INTO provider_reference (channel, reference, order_id, recipient_id, attempt)
     SELECT $14, u.reference, $1, u.recipient_id, u.attempt
     FROM counted, unnest($15::text[], $16::bigint[], $17::smallint[]) AS u(reference, recipient_id, attempt)
-    ON CONFLICT DO NOTHING)
-INSERT INTO outbox (topic, key, value, headers) SELECT $18, $19, $20, $21 FROM counted"""
+    WHERE folded > 0
+    ON CONFLICT DO NOTHING),
+touched AS MATERIALIZED (SELECT order_touched($1) FROM counted)
+INSERT INTO outbox (topic, key, value, headers) SELECT $18, $19, $20, $21 FROM touched"""
 
 _DUE = """
 INSERT INTO due (order_id, recipient_id, kind, at)
@@ -201,13 +205,14 @@ async def stop_waiting(connection: Connection, delivery: DeliveryId) -> bool:
     return bool(status != "DELETE 0")
 
 
-async def forget_due(connection: Connection, order_id: int, recipient_id: int) -> None:
-    """The delivery waits for nothing any more, if a receipt settled it (one of an earlier attempt does not)."""
+async def forget_due(connection: Connection, order_id: int, recipients: Collection[int]) -> None:
+    """Deliveries wait for nothing any more, if a receipt settled them (one of an earlier attempt does not)."""
     await connection.execute(
-        "DELETE FROM due u USING delivery d WHERE u.order_id = $1 AND u.recipient_id = $2"
-        " AND d.order_id = $1 AND d.recipient_id = $2 AND d.standing % 16 = ANY($3::int[])",
+        "DELETE FROM due u USING delivery d WHERE u.order_id = $1 AND u.recipient_id = ANY($2::bigint[])"
+        " AND d.order_id = $1 AND d.recipient_id = u.recipient_id AND d.recipient_id = ANY($2::bigint[])"
+        " AND d.standing % 16 = ANY($3::int[])",
         order_id,
-        recipient_id,
+        list(recipients),
         [state.value for state in ENDS],
     )
 
@@ -230,29 +235,6 @@ async def unknowns(connection: Connection, order_id: int, recipients: Sequence[i
         State.UNKNOWN.value,
     )
     return {row[0]: Unknowns(row[1], row[2]) for row in rows}
-
-
-async def by_reference(connection: Connection, channel: str, reference: str) -> tuple[DeliveryId, int] | None:
-    """Delivery and attempt that the provider knows by this reference."""
-    row = await connection.fetchrow(
-        "SELECT order_id, recipient_id, attempt FROM provider_reference WHERE channel = $1 AND reference = $2",
-        channel,
-        reference,
-    )
-    return None if row is None else (DeliveryId(row[0], row[1]), row[2])
-
-
-async def exists(connection: Connection, delivery: DeliveryId, channel: str) -> bool:
-    """Whether there is such a delivery on that channel."""
-    return bool(
-        await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM delivery d JOIN delivery_order o ON o.id = d.order_id"
-            " WHERE d.order_id = $1 AND d.recipient_id = $2 AND o.channel = $3)",
-            delivery.order_id,
-            delivery.recipient_id,
-            channel,
-        )
-    )
 
 
 async def every_delivery(connection: Connection) -> AsyncIterator[tuple[str, DeliveryId, int]]:

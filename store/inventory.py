@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from store.database import Connection
+from store.partitions import SPAN, TABLES
 
 SCHEMA = "public"
 
@@ -95,8 +96,6 @@ $clear$;
 """Takes away what is there of ours."""
 
 LEAP = 1_000_000
-SPAN = 100_000
-"""Orders in a partition of deliveries (store/schedule.py)."""
 
 # What was given out between the backup and the loss is known to providers, mail servers and citizens, and to
 # nobody here: given out again, a late bounce would speak of somebody else's delivery, a link to leave would make
@@ -106,15 +105,22 @@ DO $leap$
 DECLARE
     one record;
     part bigint;
+    kept text;
 BEGIN
     FOR one IN SELECT format('%I.%I', schemaname, sequencename) AS name, coalesce(last_value, 0) AS last
                FROM pg_sequences WHERE schemaname = '{SCHEMA}'
     LOOP
         IF one.name = pg_get_serial_sequence('{SCHEMA}.delivery_order', 'id') THEN
             part := one.last / {SPAN} + 2;
-            EXECUTE format('CREATE TABLE IF NOT EXISTS {SCHEMA}.%I PARTITION OF {SCHEMA}.delivery'
-                           ' FOR VALUES FROM (%s) TO (%s) WITH (fillfactor = 50)',
-                           'delivery_' || part, part * {SPAN}, (part + 1) * {SPAN});
+            FOREACH kept IN ARRAY ARRAY[{", ".join(f"'{table}'" for table in TABLES)}] LOOP
+                -- an older backup has facts and references in one table each
+                IF EXISTS (SELECT FROM pg_partitioned_table p WHERE p.partrelid = ('{SCHEMA}.' || kept)::regclass) THEN
+                    EXECUTE format('CREATE TABLE IF NOT EXISTS {SCHEMA}.%I PARTITION OF {SCHEMA}.%I'
+                                   ' FOR VALUES FROM (%s) TO (%s)',
+                                   kept || '_' || part, kept, part * {SPAN}, (part + 1) * {SPAN});
+                END IF;
+            END LOOP;
+            EXECUTE format('ALTER TABLE {SCHEMA}.%I SET (fillfactor = 50)', 'delivery_' || part);
             PERFORM setval(one.name, part * {SPAN});
         ELSE
             PERFORM setval(one.name, one.last + {LEAP});

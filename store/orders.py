@@ -125,12 +125,14 @@ SELECT array_agg(id ORDER BY id) FROM page"""
 async def fan_out_page(connection: Connection, order: int, size: int, batch_size: int | None = None) -> Page:
     """Read the next ``size`` recipients of an order and make their deliveries and batches.
 
-    A batch holds ``batch_size`` of them, or the whole page. Part of the caller's transaction, which must commit page
+    A batch holds ``batch_size`` of them, or the whole page; the order's first page is one batch, which need not wait
+    for the rows of the next, nor have others' orders wait. Part of the caller's transaction, which must commit page
     by page. Batches of the urgent lane are dispatched by this very commit; others wait for the dispatcher's turn.
     """
     row = await connection.fetchrow(_LOCK_ORDER, order)
     if row is None or row["fanned_out_at"] is not None:
         return Page(0, last=True)
+    size = batch_size if batch_size and not row["page_cursor"] else size
     current = await connection.fetchval(_STILL_CURRENT, row["announcement_id"], row["version"])
     members = await _insert_page(connection, row, size) if current else []
     last = len(members) < size

@@ -1,4 +1,4 @@
-"""Work that waits for a time: batches to dispatch or dispatch again, retries, unclear outcomes, partitions.
+"""Work that waits for a time: batches to dispatch or dispatch again, retries, unclear outcomes.
 
 Each call is one short transaction of the caller's; rows another process holds are passed over, so any number of
 clocks and dispatchers may run. Times are the database's.
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from schemas import tracing
 from schemas.lanes import Lane
-from store import outbox
+from store import outbox, tallies
 from store.database import Connection
 from store.orders import batch_message
 
@@ -21,11 +21,20 @@ _READY = """b.family = $1 AND b.lane = $2 AND b.state = 'waiting' AND b.not_befo
     OR h.scope = 'announcement'
        AND h.key = (SELECT o.announcement_id::text FROM delivery_order o WHERE o.id = b.order_id))"""
 
-# Authorities take turns, then the orders of each: the first batch of everybody goes before anybody's second. To
-# choose $3 batches, nobody needs to look past the first $3 orders of an authority and the first $3 batches of an
-# order; each step of the walks is one entry of the index batch_turns, so that what else waits costs nothing.
+_SHORT = 16
+"""Batches of an authority, under way and waiting, up to which all of them go in its first turn."""
+
+# Authorities take turns, then the orders of each: the first batch of everybody goes before anybody's second, and what
+# is under way already counts, so that whoever holds every hand waits when one comes free. Whoever has few batches in
+# all has them all go before the second turn of the others: taking turns with a very long queue would double the time
+# of a short one, and the long one does not notice. Many short ones don't starve it: its first turn counts as theirs do.
+# To choose $3 batches, nobody needs to look past the first $3 batches of an order, nor past $3 orders of an authority
+# besides those under way; each step of the walks is one entry of the index batch_turns.
 _CHOOSE = f"""
-WITH RECURSIVE speaker(id) AS (
+WITH RECURSIVE busy AS MATERIALIZED (
+    SELECT b.authority_id, b.order_id, count(*) AS batches FROM batch b
+    WHERE b.family = $1 AND b.lane = $2 AND b.state IN ('dispatched', 'claimed') GROUP BY 1, 2),
+speaker(id) AS (
     (SELECT b.authority_id FROM batch b WHERE b.family = $1 AND b.lane = $2 AND b.state = 'waiting'
      ORDER BY b.authority_id LIMIT 1)
     UNION ALL
@@ -33,20 +42,26 @@ WITH RECURSIVE speaker(id) AS (
         SELECT b.authority_id AS id FROM batch b WHERE b.family = $1 AND b.lane = $2 AND b.state = 'waiting'
         AND b.authority_id > speaker.id ORDER BY b.authority_id LIMIT 1) following)
 SELECT turn.id FROM speaker CROSS JOIN LATERAL (
+    SELECT coalesce(sum(batches), 0) AS batches FROM busy WHERE busy.authority_id = speaker.id) holds
+CROSS JOIN LATERAL (
+    SELECT holds.batches + count(*) <= {_SHORT} AS short FROM (
+        SELECT FROM batch b WHERE b.authority_id = speaker.id AND {_READY} LIMIT {_SHORT} + 1) few) queue
+CROSS JOIN LATERAL (
     WITH RECURSIVE asked(id, place) AS (
         (SELECT b.order_id, 1 FROM batch b WHERE b.authority_id = speaker.id AND {_READY} ORDER BY b.order_id LIMIT 1)
         UNION ALL
         SELECT following.id, asked.place + 1 FROM asked CROSS JOIN LATERAL (
             SELECT b.order_id AS id FROM batch b WHERE b.authority_id = speaker.id AND b.order_id > asked.id
             AND {_READY} ORDER BY b.order_id LIMIT 1) following
-        WHERE asked.place < $3)
-    SELECT waiting.id, row_number() OVER (ORDER BY waiting.turn, asked.id) AS round
+        WHERE asked.place < $3 + (SELECT count(*) FROM busy WHERE busy.authority_id = speaker.id))
+    SELECT waiting.id, holds.batches + row_number() OVER (ORDER BY waiting.turn + coalesce(
+               (SELECT batches FROM busy WHERE busy.order_id = asked.id), 0), asked.id) AS round
     FROM asked CROSS JOIN LATERAL (
         SELECT first.id, row_number() OVER (ORDER BY first.id) AS turn FROM (
             SELECT b.id FROM batch b WHERE b.authority_id = speaker.id AND b.order_id = asked.id AND {_READY}
             ORDER BY b.id LIMIT $3) first) waiting
     ORDER BY round LIMIT $3) turn
-ORDER BY turn.round, turn.id LIMIT $3"""
+ORDER BY CASE WHEN queue.short THEN 1 ELSE turn.round END, turn.round, turn.id LIMIT $3"""
 
 _ROADS = """
 WITH RECURSIVE road(family, lane) AS (
@@ -58,7 +73,7 @@ WITH RECURSIVE road(family, lane) AS (
 SELECT family, lane FROM road WHERE EXISTS (
     SELECT FROM batch b WHERE b.family = road.family AND b.lane = road.lane AND b.state = 'waiting'
     AND b.not_before <= now())
-AND ($1::int IS NULL OR $1 > (
+AND ($1::int IS NULL OR road.lane = 'urgent' OR $1 > (
     SELECT count(*) FROM batch b WHERE b.family = road.family AND b.lane = road.lane
     AND b.state IN ('dispatched', 'claimed')))"""
 
@@ -66,25 +81,35 @@ AND ($1::int IS NULL OR $1 > (
 async def roads_with_work(connection: Connection, depth: int | None = None) -> list[tuple[str, Lane]]:
     """Families and lanes in which a batch waits whose time has come.
 
-    With ``depth``: and in which fewer than so many are under way, so that there is something to dispatch.
+    With ``depth``: and in which fewer than so many are under way, so that there is something to dispatch. The urgent
+    lane is not asked: what waits there waits for nobody.
     """
     rows = await connection.fetch(_ROADS, depth)
     return [(row["family"], Lane(row["lane"])) for row in rows]
 
 
+async def under_way(connection: Connection, family: str, lane: Lane) -> int:
+    """Batches of a family and lane that are on Kafka or being sent."""
+    return int(
+        await connection.fetchval(
+            "SELECT count(*) FROM batch WHERE family = $1 AND lane = $2 AND state IN ('dispatched', 'claimed')",
+            family,
+            lane.value,
+        )
+    )
+
+
 async def dispatch(connection: Connection, family: str, lane: Lane, depth: int) -> int:
     """Offer waiting batches on Kafka until ``depth`` are under way; returns how many were offered.
 
+    In the urgent lane up to ``depth`` whatever is under way: pages of a large alert are all dispatched at once, and
+    what is given back, or tried again, does not wait for their end.
     One dispatcher at a time works on a family and lane (advisory lock): two would exceed the depth.
     """
     if not await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtext($1))", f"dispatch {family} {lane}"):
         return 0
-    under_way = await connection.fetchval(
-        "SELECT count(*) FROM batch WHERE family = $1 AND lane = $2 AND state IN ('dispatched', 'claimed')",
-        family,
-        lane.value,
-    )
-    if under_way >= depth:
+    room = depth if lane is Lane.URGENT else depth - await under_way(connection, family, lane)
+    if room <= 0:
         return 0
     rows = await connection.fetch(
         f"UPDATE batch SET state = 'dispatched', waits_for = NULL, changed_at = clock_timestamp(),"
@@ -93,7 +118,7 @@ async def dispatch(connection: Connection, family: str, lane: Lane, depth: int) 
         " RETURNING id, (SELECT traceparent FROM delivery_order o WHERE o.id = batch.order_id)",
         family,
         lane.value,
-        depth - under_way,
+        room,
     )
     await outbox.put(connection, [batch_message(row["id"], family, lane, row["traceparent"]) for row in rows])
     for row in rows:
@@ -132,7 +157,7 @@ async def requeue_due(connection: Connection, batch_size: int, limit: int = 2000
     for row in rows:
         by_order.setdefault(row["order_id"], []).append(row["recipient_id"])
     made: list[int] = []
-    for order, recipients in by_order.items():
+    for order, recipients in sorted(by_order.items()):  # so that two of us can't wait for each other
         recipients.sort()
         for start in range(0, len(recipients), batch_size):
             made.append(await add_retry_batch(connection, order, recipients[start : start + batch_size]))
@@ -159,6 +184,7 @@ async def add_retry_batch(connection: Connection, order: int, members: Sequence[
         DISPATCH_LEASE_S,
     )
     assert row is not None  # due rows are made from deliveries of existing orders
+    await tallies.touch(connection, [order])
     if row["lane"] == Lane.URGENT:
         await outbox.put(connection, [batch_message(row["id"], row["family"], row["lane"])])
     return int(row["id"])
@@ -178,20 +204,3 @@ async def stalled_orders(connection: Connection, older_than_s: float, limit: int
         limit,
     )
     return [(row["id"], row["lane"]) for row in rows]
-
-
-async def ensure_partitions(connection: Connection, span: int = 100_000) -> str | None:
-    """Make the next partition of deliveries while the last one is at most half full; returns its name if made."""
-    last: int = await connection.fetchval(
-        "SELECT max(substring(inhrelid::regclass::text FROM '_([0-9]+)$')::bigint) FROM pg_inherits"
-        " WHERE inhparent = 'delivery'::regclass"
-    )
-    newest: int = await connection.fetchval("SELECT coalesce(max(id), 0) FROM delivery_order")
-    if newest < last * span + span // 2:
-        return None
-    name = f"delivery_{last + 1}"
-    await connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF delivery"
-        f" FOR VALUES FROM ({(last + 1) * span}) TO ({(last + 2) * span}) WITH (fillfactor = 50)"
-    )
-    return name

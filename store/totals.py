@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.deliveries import ENDS, State
+from store import tallies
 from store.database import Connection
-from store.listings import END_RANKS, UNACCOUNTED_WHERE
+from store.tallies import Pace, Tally
 
 _ENDS = {state.word for state in ENDS}
 
@@ -32,7 +33,8 @@ class ChannelTotals:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Everything at one moment. Seconds are from ``event.received_at`` to ``delivery.sent_at``.
+    """Everything at one moment. Seconds are from ``event.received_at`` to ``delivery.sent_at``, off by less than a
+    fifth (store.tallies.Pace).
 
     ``events`` are by outcome; ``repeats`` is how many arrivals were repeats of an event already known;
     ``dead_letters`` by "open" and "put_back"; ``unaccounted`` deliveries neither ended nor wait for anything.
@@ -63,10 +65,28 @@ class Totals:
         return sum(channel.ended for channel in self.channels.values())
 
 
+_SUMMED = """
+SELECT o.channel, t.rank, sum(t.deliveries)::bigint AS n FROM delivery_order o JOIN order_tally t ON t.order_id = o.id
+WHERE o.tallied_at IS NOT NULL AND ($1::timestamptz IS NULL OR o.created_at >= $1) GROUP BY 1, 2"""
+
+_PACES = """
+SELECT o.channel, p.bucket, sum(p.deliveries)::bigint AS n, sum(p.seconds) AS seconds
+FROM delivery_order o JOIN order_pace p ON p.order_id = o.id
+WHERE o.tallied_at IS NOT NULL AND ($1::timestamptz IS NULL OR o.created_at >= $1) GROUP BY 1, 2"""
+
+_REST = """
+SELECT (SELECT coalesce(sum(unaccounted), 0)::bigint FROM delivery_order WHERE unaccounted > 0) AS unaccounted,
+       (SELECT count(*) FROM announcement WHERE $1::timestamptz IS NULL OR created_at >= $1) AS announcements,
+       (SELECT count(*) FROM delivery_order WHERE fanned_out_at IS NULL) AS orders_open,
+       (SELECT count(*) FROM outbox) AS outbox,
+       (SELECT count(*) FROM receipt WHERE outcome IS NULL) AS receipts_open"""
+
+
 async def totals(connection: Connection, *, since: datetime | None = None) -> Totals:
     """Figures of all time, or of events, announcements and orders made after ``since``.
 
     What must never be overlooked (dead letters, unaccounted, work under way) is counted over all time always.
+    Deliveries are counted of orders that are being worked on, and summed of all others (store/tallies.py).
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):  # figures that agree
         events = await connection.fetch(
@@ -74,58 +94,54 @@ async def totals(connection: Connection, *, since: datetime | None = None) -> To
             " WHERE $1::timestamptz IS NULL OR received_at >= $1 GROUP BY outcome ORDER BY outcome",
             since,
         )
-        # order ids grow with time: the lower bound leaves older partitions unread
-        counts = await connection.fetch(
-            "SELECT o.channel, d.standing % 16 AS rank, count(*) AS n"
-            " FROM delivery d JOIN delivery_order o ON o.id = d.order_id"
-            " WHERE $1::timestamptz IS NULL OR (o.created_at >= $1"
-            "   AND d.order_id >= (SELECT min(id) FROM delivery_order WHERE created_at >= $1))"
-            " GROUP BY 1, 2 ORDER BY 1, 2",
-            since,
-        )
-        speeds = await connection.fetch(
-            "WITH told AS (SELECT o.id, o.channel, min(e.received_at) AS received_at FROM delivery_order o"
-            "   JOIN event e ON e.announcement_id = o.announcement_id AND e.version = o.version"
-            "   WHERE e.outcome = 'announced' AND ($1::timestamptz IS NULL OR o.created_at >= $1) GROUP BY o.id)"
-            " SELECT told.channel, percentile_disc('{0.5,0.95}'::float8[]) WITHIN GROUP"
-            "   (ORDER BY extract(epoch FROM d.sent_at - told.received_at)::float8) AS seconds"
-            " FROM delivery d JOIN told ON told.id = d.order_id WHERE d.sent_at IS NOT NULL"
-            " GROUP BY GROUPING SETS ((told.channel), ())",
-            since,
-        )
+        channels, overall = await _channels(connection, since)
+        untallied = await connection.fetch("SELECT id FROM delivery_order WHERE tallied_at IS NULL")
+        lost = await tallies.unaccounted(connection, [row["id"] for row in untallied])
         letters = await connection.fetch("SELECT state, count(*) AS n FROM dead_letter GROUP BY state")
-        rest = await connection.fetchrow(
-            f"SELECT (SELECT count(*) FROM delivery d WHERE {UNACCOUNTED_WHERE}) AS unaccounted,"
-            " (SELECT count(*) FROM announcement WHERE $2::timestamptz IS NULL OR created_at >= $2) AS announcements,"
-            " (SELECT count(*) FROM delivery_order WHERE fanned_out_at IS NULL) AS orders_open,"
-            " (SELECT count(*) FROM outbox) AS outbox,"
-            " (SELECT count(*) FROM receipt WHERE outcome IS NULL) AS receipts_open",
-            END_RANKS,
-            since,
-        )
-    assert rest is not None
-    by_channel = {row["channel"]: row["seconds"] or [None, None] for row in speeds}
-    overall = by_channel.get(None, [None, None])
-    channels = {row["channel"] for row in counts}
+        rest = await connection.fetchrow(_REST, since)
+    assert rest is not None  # it has no FROM
     return Totals(
         events={row["outcome"]: row["n"] for row in events},
         repeats=sum(row["repeats"] for row in events),
         announcements=rest["announcements"],
-        channels={
-            channel: ChannelTotals(
-                {State(row["rank"]).word: row["n"] for row in counts if row["channel"] == channel},
-                *by_channel.get(channel, [None, None]),
-            )
-            for channel in sorted(channels)
-        },
+        channels=channels,
         dead_letters={"open": 0, "put_back": 0} | {row["state"]: row["n"] for row in letters},
-        unaccounted=rest["unaccounted"],
-        p50_s=overall[0],
-        p95_s=overall[1],
+        unaccounted=rest["unaccounted"] + sum(lost.values()),
+        p50_s=overall.quantile(0.5),
+        p95_s=overall.quantile(0.95),
         orders_open=rest["orders_open"],
         outbox=rest["outbox"],
         receipts_open=rest["receipts_open"],
     )
+
+
+async def _channels(connection: Connection, since: datetime | None) -> tuple[dict[str, ChannelTotals], Pace]:
+    """Each channel's deliveries by state, and how quick all of them together were."""
+    found: dict[str, Tally] = {}
+    for row in await connection.fetch(_SUMMED, since):
+        found.setdefault(row["channel"], Tally()).states[row["rank"]] = row["n"]
+    for row in await connection.fetch(_PACES, since):
+        found.setdefault(row["channel"], Tally()).pace.add(row["bucket"], row["n"], row["seconds"])
+    untallied = await connection.fetch(
+        "SELECT id, channel FROM delivery_order"
+        " WHERE tallied_at IS NULL AND ($1::timestamptz IS NULL OR created_at >= $1)",
+        since,
+    )
+    counted = await tallies.count(connection, [row["id"] for row in untallied])
+    for row in untallied:
+        if row["id"] in counted:
+            found.setdefault(row["channel"], Tally()).add(counted[row["id"]])
+    overall = Tally()
+    for tally in found.values():
+        overall.add(tally)
+    return {
+        channel: ChannelTotals(
+            {State(rank).word: tally.states[rank] for rank in sorted(tally.states)},
+            tally.pace.quantile(0.5),
+            tally.pace.quantile(0.95),
+        )
+        for channel, tally in sorted(found.items())
+    }, overall.pace
 
 
 async def delivered_of(connection: Connection, event_ids: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """What became of an event: event, announcement, orders, deliveries, facts and receipts, read back as one tree.
 
-Nothing here writes. Counts of a story come from the primary key of ``delivery`` (one range an order); what looks
-over every delivery is in store/totals.py and store/listings.py, bounded by time where a page asks often.
+Nothing here writes. Counts of a story come from the tallies of its orders (store/tallies.py); where an order is being
+worked on, from the primary key of ``delivery`` (one range an order).
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.deliveries import DeliveryId, State, attempt_of, state_of
+from store import tallies
 from store.database import Connection
 from store.listings import EVENT_COLUMNS, DeliveryRow, EventRow, deliveries, event_row, events
 from store.totals import ChannelTotals, Totals, totals
@@ -71,6 +72,8 @@ class OrderRow:
     """When the last page of the audience was read; None while it is being read."""
     tallies: dict[str, int]
     waits: tuple[Wait, ...]
+    purged_at: datetime | None = None
+    """When its deliveries were removed because they were old: only the tallies are left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +236,10 @@ async def _orders(connection: Connection, announcement_id: int) -> list[OrderRow
     rows = await connection.fetch(
         "SELECT * FROM delivery_order WHERE announcement_id = $1 ORDER BY version, channel", announcement_id
     )
-    ids = [row["id"] for row in rows]
-    counts = await connection.fetch(
-        "SELECT order_id, standing % 16 AS rank, count(*) AS n FROM delivery WHERE order_id = ANY($1::bigint[])"
-        " GROUP BY 1, 2 ORDER BY 1, 2",
-        ids,
-    )
-    waits = await _waits(connection, ids)
+    settled = [row["id"] for row in rows if row["tallied_at"] is not None]
+    others = [row["id"] for row in rows if row["tallied_at"] is None]
+    counts = await tallies.states(connection, settled, others)
+    waits = await _waits(connection, [row["id"] for row in rows], worked_on=others)
     return [
         OrderRow(
             id=row["id"],
@@ -252,16 +252,18 @@ async def _orders(connection: Connection, announcement_id: int) -> list[OrderRow
             recipients=row["recipients"],
             created_at=row["created_at"],
             fanned_out_at=row["fanned_out_at"],
-            tallies={State(c["rank"]).word: c["n"] for c in counts if c["order_id"] == row["id"]},
+            tallies=counts.get(row["id"], {}),
             waits=tuple(wait for order_id, wait in waits if order_id == row["id"]),
+            purged_at=row["purged_at"],
         )
         for row in rows
     ]
 
 
 async def _waits(
-    connection: Connection, order_ids: Sequence[int], recipient_id: int | None = None
+    connection: Connection, order_ids: Sequence[int], recipient_id: int | None = None, *, worked_on: Sequence[int]
 ) -> list[tuple[int, Wait]]:
+    """What deliveries of these orders, or one recipient's, wait for. Only those ``worked_on`` have open batches."""
     rows = await connection.fetch(
         """
         SELECT order_id, kind AS what, NULL AS reason, count(*) AS n, min(at) AS first, max(at) AS last
@@ -272,12 +274,13 @@ async def _waits(
                CASE WHEN $2::bigint IS NULL THEN sum(cardinality(members)) ELSE 1 END,
                min(CASE state WHEN 'waiting' THEN not_before ELSE lease_until END),
                max(CASE state WHEN 'waiting' THEN not_before ELSE lease_until END)
-        FROM batch WHERE order_id = ANY($1::bigint[]) AND state <> 'done' AND ($2::bigint IS NULL OR $2 = ANY(members))
+        FROM batch WHERE order_id = ANY($3::bigint[]) AND state <> 'done' AND ($2::bigint IS NULL OR $2 = ANY(members))
         GROUP BY 1, 2, 3
         ORDER BY order_id, what
         """,
         list(order_ids),
         recipient_id,
+        list(worked_on),
     )
     return [(row["order_id"], Wait(row["what"], row["n"], row["first"], row["last"], row["reason"])) for row in rows]
 
@@ -323,7 +326,12 @@ async def _delivery_story(connection: Connection, delivery: DeliveryId) -> Story
                 )
                 for r in receipts
             ),
-            waits=tuple(w for _, w in await _waits(connection, [delivery.order_id], delivery.recipient_id)),
+            waits=tuple(
+                wait
+                for _, wait in await _waits(
+                    connection, [delivery.order_id], delivery.recipient_id, worked_on=[delivery.order_id]
+                )
+            ),
         ),
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from hub import metrics, scheduling
-from store import outbox, receipts, schedule
+from store import outbox, partitions, receipts, schedule, tallies
 from store.database import Pool, transaction
 from store.orders import order_message
 from streams.service import RowService
@@ -15,10 +15,12 @@ log = structlog.get_logger()
 
 _STALLED_S = 30
 _SELDOM_S = 5
+_TALLYING_S = 0.3
+"""At a time: what else is due must not wait for a month of orders to be counted."""
 
 
 class Clock(RowService):
-    """Notices, retries, unclear outcomes, leases, stalled fan-outs, early receipts, partitions."""
+    """Notices, retries, unclear outcomes, leases, stalled fan-outs, early receipts, tallies, partitions."""
 
     def __init__(self, pool: Pool, dsn: str, *, batch_size: int, **options: Any) -> None:
         super().__init__(dsn, every_s=0.25, **options)
@@ -49,4 +51,14 @@ class Clock(RowService):
         async with transaction(self._pool) as connection:
             await receipts.bindable(connection)
         async with transaction(self._pool) as connection:
-            await schedule.ensure_partitions(connection)
+            await partitions.ensure(connection)
+        await self._tally()
+
+    async def _tally(self) -> None:
+        """Count orders on which nobody works any more."""
+        began = time.monotonic()
+        async with self._pool.acquire() as connection:
+            for order in await tallies.ready(connection):
+                await tallies.tally(connection, order)
+                if time.monotonic() - began > _TALLYING_S:
+                    return

@@ -18,7 +18,18 @@ log = structlog.get_logger()
 async def for_each(
     pool: Pool, events: Sequence[Any], name: str, deal: Callable[[int], Awaitable[object]], *, at_once: int
 ) -> int:
-    """Call ``deal`` with each message's id, at most ``at_once`` at a time; returns how many met a defect.
+    """Call ``deal`` with each message's id; see ``each_alone``."""
+
+    async def one(message: Any) -> None:
+        await deal(_id(message.value, name))
+
+    return await each_alone(pool, events, one, at_once=at_once)
+
+
+async def each_alone(
+    pool: Pool, events: Sequence[Any], deal: Callable[[Any], Awaitable[object]], *, at_once: int = 1
+) -> int:
+    """Call ``deal`` with each message, at most ``at_once`` at a time; returns how many met a defect.
 
     Waits for all of them also when one fails. Raises one of AWAY when the database was away for any.
     """
@@ -28,7 +39,7 @@ async def for_each(
         async with turns:
             try:
                 with tracing.received(tracing.of_headers(event.message.headers)):
-                    await deal(_id(event.message.value, name))
+                    await deal(event.message)
             except AWAY:
                 raise
             except Exception as error:

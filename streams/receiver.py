@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from publishers.base import Incoming, Receives
 from publishers.registry import CHANNELS, open_publisher
-from store import receipts
 from store.database import Pool
+from streams.keeping import Keeper
 
 log = structlog.get_logger()
 
@@ -22,7 +22,7 @@ class Receiver(Service):
 
     def __init__(self, pool: Pool, channels: Mapping[str, BaseModel], **options: Any) -> None:
         super().__init__(**options)
-        self._pool = pool
+        self._keeper = Keeper(pool)
         self._publishers = {}
         for name, given in channels.items():
             if CHANNELS[name].broadcast:
@@ -38,17 +38,7 @@ class Receiver(Service):
 
     async def _listen(self, channel: str, publisher: Receives) -> None:
         async def keep(said: Incoming) -> None:
-            async with self._pool.acquire() as connection:
-                kept = await receipts.keep(
-                    connection,
-                    channel=channel,
-                    kind=said.kind,
-                    body=said.body,
-                    hint=said.hint,
-                    reference=said.reference,
-                    arrival=said.arrival,
-                )
-            log.info("receipt_kept", receipt=kept, channel=channel)
+            await self._keeper.keep(channel, said)
 
         while not self.should_stop:
             try:

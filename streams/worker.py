@@ -29,6 +29,7 @@ from streams.gauges import WorkerGauges
 from streams.inlet import Inlet
 from streams.receiver import Receiver
 from streams.relay import Relay
+from streams.retention import Retention
 from streams.rows import RowGauges
 
 log = structlog.get_logger()
@@ -97,6 +98,7 @@ def _core(app: App, pool: Pool, dsn: str, settings: Settings) -> None:
         Dispatcher(pool, dsn, settings.delivery.depth),
         Receiver(pool, settings.channels),
         Clock(pool, dsn, batch_size=settings.delivery.batch_size),
+        Retention(pool, dsn, months=settings.retention.months),
         Inlet(pool, settings.inlet, signer, settings.links.bounce_domain),
     ]
     if settings.observe.port is not None:
@@ -114,7 +116,7 @@ def _deliver(app: App, pool: Pool, settings: Settings, lane: Lane, worker: _Work
         sizes=settings.delivery,
         stopping=worker.stopping,
     )
-    deliver_agent.register(app, pool, deliverer, lane, worker.stopping, patience_s=settings.delivery.deadline_s)
+    deliver_agent.register(app, pool, deliverer, lane, worker.stopping, patience_s=settings.delivery.deadline_s / 2)
 
     @app.on_before_shutdown.connect
     async def close_publishers(*_: Any, **__: Any) -> None:

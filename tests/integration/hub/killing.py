@@ -194,17 +194,13 @@ async def _emit(town: Town, given: dict[str, Any]) -> None:
 
 
 async def _keep_a_receipt(town: Town, given: dict[str, Any]) -> None:
-    reference = given.get("reference", "nobody's")
-    told = {"type": "receipt", "id": reference, "status": "delivered", "at": "2026-11-24T08:00:00Z"}
+    """Of each reference, together."""
+    arrived = []
+    for reference in given.get("references", ["nobody's"]):
+        told = {"type": "receipt", "id": reference, "status": "delivered", "at": "2026-11-24T08:00:00Z"}
+        arrived.append(receipts.Arrived("sms", "receipt", json.dumps(told).encode(), reference=reference))
     async with town.pool.acquire() as connection:
-        await receipts.keep(
-            connection,
-            channel="sms",
-            kind="receipt",
-            body=json.dumps(told).encode(),
-            hint=None,
-            reference=reference,
-        )
+        await receipts.keep_all(connection, arrived)
 
 
 async def _relay(town: Town, given: dict[str, Any]) -> None:

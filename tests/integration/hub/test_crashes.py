@@ -279,9 +279,8 @@ async def test_clock_killed_while_it_emits_a_notice_emits_it_once(
 
 
 RECEIPT = {
-    "kept, its id not announced": Kill("store.outbox:put", "before"),
-    "announced, not committed": Kill("store.outbox:put", "after"),
-    "committed, the provider not answered": Kill("store.receipts:keep", "after"),
+    "neither kept nor announced": Kill("store.receipts:keep_all", "before"),
+    "kept and announced by one statement, the provider not answered": Kill("store.receipts:keep_all", "after"),
 }
 
 
@@ -301,24 +300,27 @@ async def test_inlet_killed_keeps_a_receipt_with_its_message_or_not_at_all(
 
 BINDING = {
     "loaded, nothing recorded": Kill("store.deliveries:record", "before"),
-    "recorded, not bound": Kill("store.receipts:bind", "before"),
-    "bound, not committed": Kill("store.receipts:bind", "after"),
-    "committed, not acknowledged": Kill("tests.integration.hub.town:bind", "after"),
+    "recorded, not bound": Kill("store.receipts:bind_all", "before"),
+    "bound, not committed": Kill("store.receipts:bind_all", "after"),
+    "committed, not acknowledged": Kill("tests.integration.hub.town:bind_all", "after"),
 }
 
 
 @pytest.mark.parametrize("step", BINDING)
-async def test_binding_of_a_receipt_killed(town: Town, database: str, step: str) -> None:
+async def test_binding_of_receipts_killed(town: Town, database: str, step: str) -> None:
+    """A group is bound by one commit: all of it or nothing, and nothing twice."""
     from tests.integration.hub.providers import Provider
 
     town.publishers["sms"] = Provider("sms", Unclear.WAIT)
-    await town.settle_in(1, channel="sms")
+    await town.settle_in(3, channel="sms")
     await town.announce(channels=["sms"])
     await town.settle()
-    reference = await town.one("SELECT reference FROM provider_reference")
-    assert worker("keep a receipt", database, reference=reference).returncode == 0
+    references = [row["reference"] for row in await town.all("SELECT reference FROM provider_reference")]
+    assert worker("keep a receipt", database, references=references).returncode == 0
     assert was_killed(worker("run", database, kill=BINDING[step]))
+    bound = await town.one("SELECT count(*) FROM receipt WHERE outcome = 'bound'")
+    assert bound == (3 if step == "committed, not acknowledged" else 0)
     await town.run()
-    assert await town.one("SELECT outcome FROM receipt") == "bound"
-    assert await town.states() == {"delivered": 1}
-    assert await town.one("SELECT count(*) FROM fact WHERE state = 9") == 1
+    assert await town.one("SELECT count(*) FROM receipt WHERE outcome = 'bound'") == 3
+    assert await town.states() == {"delivered": 3}
+    assert await town.one("SELECT count(*) FROM fact WHERE state = 9") == 3

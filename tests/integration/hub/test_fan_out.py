@@ -27,13 +27,14 @@ async def test_audience_is_read_in_pages_each_with_its_batch(town: Town) -> None
     assert await town.one("SELECT fanned_out_at IS NOT NULL FROM delivery_order")
 
 
-async def test_page_of_several_batches_is_one_commit(town: Town) -> None:
+async def test_page_of_several_batches_is_one_commit_and_the_first_page_is_one_batch(town: Town) -> None:
     people = await town.settle_in(10)
     order = await town.announce()
     assert await fan_out(town.pool, order, Lane.ROUTINE, page_size=8, batch_size=3)
     batches = await town.all("SELECT members, state, xmin::text AS made_by FROM batch ORDER BY id")
-    assert [batch["members"] for batch in batches] == [people[:3], people[3:6], people[6:8], people[8:]]
-    assert len({batch["made_by"] for batch in batches[:3]}) == 1
+    assert [batch["members"] for batch in batches] == [people[:3], people[3:6], people[6:9], people[9:]]
+    assert batches[0]["made_by"] != batches[1]["made_by"], "others need not wait for a large page's rows"
+    assert len({batch["made_by"] for batch in batches[1:]}) == 1
     assert {batch["state"] for batch in batches} == {"waiting"}
     assert await town.audience(order) == people
     assert await town.one("SELECT recipients FROM delivery_order") == 10

@@ -4,6 +4,7 @@
 be dealt with twice. Time passes when a test says so, by moving the rows that wait for it.
 """
 
+import asyncio
 import itertools
 import json
 from collections import Counter
@@ -19,7 +20,7 @@ from hub.delivery import Deliverer
 from hub.fanout import fan_out
 from hub.intake import TOPICS, Incoming, Intake
 from hub.posting import poster
-from hub.receipts import bind
+from hub.receipts import bind_all
 from hub.rendering import Renderer
 from hub.settings import DeliverySettings, LinkSettings
 from hub.studio import Studio
@@ -28,7 +29,7 @@ from schemas.authorities import Identity
 from schemas.cloudevents import CloudEvent, encode_structured
 from schemas.deliveries import ENDS, State
 from schemas.lanes import Lane
-from store import authorities, outbox, receipts, recipients, schedule, totals
+from store import authorities, outbox, receipts, recipients, schedule, tallies, totals
 from store.database import Connection, Pool, transaction
 from store.recipients import Subscriber
 
@@ -246,7 +247,7 @@ class Town:
         elif one.topic.startswith("tambour.batches."):
             await deliverer.deliver(json.loads(one.value)["batch"])
         elif one.topic == receipts.TOPIC:
-            await bind(self.pool, json.loads(one.value)["receipt"])
+            await bind_all(self.pool, receipts.ids_of(one.value))
         elif one.topic in TOPICS:
             await self.take_in(raw(one.value, key=one.key, headers=one.headers, topic=one.topic))
 
@@ -257,8 +258,14 @@ class Town:
             async with transaction(self.pool) as connection:
                 moved += len(await schedule.requeue_due(connection, self.sizes.batch_size))
             if not moved + await self.dispatch():
+                await self.tally()
                 return
         raise AssertionError("the town never comes to rest without time passing")
+
+    async def tally(self) -> int:
+        """Count the orders on which nobody works any more, as the clock does; returns how many."""
+        async with self.pool.acquire() as connection:
+            return sum([await tallies.tally(connection, order) for order in await tallies.ready(connection)])
 
     async def settle(self, *, rounds: int = 30) -> None:
         """Run, and let time pass, until every delivery has ended or waits for an officer."""
@@ -266,8 +273,15 @@ class Town:
             await self.run()
             if not await self.let_time_pass():
                 return
+            await self._until_pauses_end()
             await self.do("UPDATE fact SET at = at - interval '11 minutes' WHERE state = 6")
         raise AssertionError(f"something is still under way: {await self.states()}")
+
+    async def _until_pauses_end(self) -> None:
+        """A provider's pause is kept in memory too, by the real clock: no row of ours makes it shorter."""
+        async with asyncio.timeout(10):
+            while await self.one("SELECT count(*) FROM provider_pause WHERE until > now()"):
+                await asyncio.sleep(0.02)
 
     # --- time
 
@@ -331,6 +345,32 @@ class Town:
             figures = await totals.totals(connection)
             assert figures.unaccounted == self.known_lost, f"{figures.unaccounted} deliveries wait for nothing"
             await _check_rows(connection)
+            await check_tallies(connection)
+
+
+async def check_tallies(connection: Connection) -> None:
+    """Whatever is tallied says what counting says."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        wrong = await connection.fetch(
+            "SELECT o.id, c.counted, t.tallied FROM delivery_order o"
+            " LEFT JOIN LATERAL (SELECT jsonb_object_agg(rank, n) AS counted FROM (SELECT standing % 16 AS rank,"
+            "   count(*) AS n FROM delivery d WHERE d.order_id = o.id GROUP BY 1) s) c ON true"
+            " LEFT JOIN LATERAL (SELECT jsonb_object_agg(rank, deliveries) AS tallied FROM order_tally t"
+            "   WHERE t.order_id = o.id) t ON true"
+            " WHERE o.tallied_at IS NOT NULL AND o.purged_at IS NULL AND c.counted IS DISTINCT FROM t.tallied"
+        )
+        assert not wrong, f"tallies that counting does not confirm: {wrong}"
+        lost = await connection.fetch(
+            "SELECT o.id, o.unaccounted, count(d) FROM delivery_order o LEFT JOIN delivery d ON d.order_id = o.id"
+            " AND d.standing % 16 <> ALL($1::int[])"
+            " AND NOT EXISTS (SELECT FROM due u WHERE u.order_id = d.order_id AND u.recipient_id = d.recipient_id)"
+            " AND NOT EXISTS (SELECT FROM batch b WHERE b.order_id = d.order_id AND b.state <> 'done'"
+            "                 AND d.recipient_id = ANY(b.members))"
+            " WHERE o.tallied_at IS NOT NULL AND o.purged_at IS NULL"
+            " GROUP BY o.id, o.unaccounted HAVING count(d) <> o.unaccounted",
+            [state.value for state in ENDS],
+        )
+        assert not lost, f"tallied orders with deliveries that nobody misses: {lost}"
 
 
 async def _check_rows(connection: Connection) -> None:
@@ -344,7 +384,7 @@ async def _check_rows(connection: Connection) -> None:
     assert not waiting_twice, f"waits in more than one place: {waiting_twice}"
     assert not await connection.fetchval("SELECT count(*) FROM batch WHERE state = 'done' AND in_flight <> '{}'")
     assert not await connection.fetch(
-        "SELECT o.id FROM delivery_order o WHERE o.recipients <>"
+        "SELECT o.id FROM delivery_order o WHERE o.purged_at IS NULL AND o.recipients <>"
         " (SELECT count(*) FROM delivery d WHERE d.order_id = o.id)"
     )
     assert not await connection.fetch(

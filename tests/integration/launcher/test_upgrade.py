@@ -9,8 +9,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from schemas.deliveries import State
 from schemas.lanes import Lane
-from store import batches, inventory, migrations, totals
+from store import batches, inventory, migrations, tallies, totals
 from store.database import Connection, connect
 from store.migrations import FOLDER, migrate, pending
 from tests.conftest import PostgresServer
@@ -217,9 +218,17 @@ async def test_opt_outs_of_before_still_hold_on_everything(upgraded: Connection)
 async def test_figures_of_before_are_those_of_after(empty: Connection, tmp_path: Path) -> None:
     await migrate(empty, up_to(NAMES[0], tmp_path))
     await empty.execute(TOWN)
-    before = await totals.totals(empty)
+    rows = await empty.fetch(
+        "SELECT o.channel, d.standing % 16 AS rank, count(*) AS n FROM delivery d"
+        " JOIN delivery_order o ON o.id = d.order_id GROUP BY 1, 2"
+    )
     await migrate(empty)
-    assert await totals.totals(empty) == before
+    for order in await tallies.ready(empty):
+        assert await tallies.tally(empty, order)
+    figures = await totals.totals(empty)
+    counted = {(channel, word): n for channel, one in figures.channels.items() for word, n in one.states.items()}
+    assert counted == {(row["channel"], State(row["rank"]).word): row["n"] for row in rows}
+    assert figures.deliveries == await empty.fetchval("SELECT count(*) FROM delivery")
 
 
 async def test_migration_that_fails_leaves_the_one_before_it(empty: Connection, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from schemas.deliveries import DeliveryId
 from store import optouts, outbox, receipts
 from store.database import Connection
+from store.receipts import Bound
 from tests.integration.portal.scene import Scene
 
 pytestmark = pytest.mark.integration
@@ -23,7 +24,7 @@ async def test_a_receipt_and_its_message_are_one_transaction(connection: Connect
     assert kept is not None
     ((_, message),) = await outbox.take(connection, 10)
     assert message.topic == "tambour.receipts"
-    assert json.loads(message.value) == {"receipt": kept}
+    assert json.loads(message.value) == {"receipts": [kept]} and receipts.ids_of(message.value) == [kept]
     with pytest.raises(RuntimeError):
         async with connection.transaction():
             await _keep(connection, b"two")
@@ -47,14 +48,12 @@ async def test_two_people_may_write_the_same_words(connection: Connection) -> No
 async def test_binding_says_what_a_receipt_meant(connection: Connection) -> None:
     kept = await _keep(connection, b"\xff\x00 bytes")
     assert kept is not None
-    loaded = await receipts.load(connection, kept)
-    assert loaded is not None
+    [loaded] = await receipts.load_all(connection, [kept, kept + 1])
     assert (loaded.body, loaded.outcome, loaded.delivery, loaded.hint) == (b"\xff\x00 bytes", None, None, "1-2.1")
-    await receipts.bind(connection, kept, "bound", DeliveryId(1, 2))
-    loaded = await receipts.load(connection, kept)
-    assert loaded is not None
-    assert (loaded.outcome, loaded.delivery) == ("bound", DeliveryId(1, 2))
-    assert await receipts.load(connection, kept + 1) is None
+    await receipts.bind_all(connection, {kept: Bound("bound", DeliveryId(1, 2))})
+    found = await connection.fetchrow("SELECT outcome, order_id, recipient_id FROM receipt WHERE id = $1", kept)
+    assert found is not None and tuple(found) == ("bound", 1, 2)
+    assert await receipts.load_all(connection, [kept]) == []
 
 
 async def test_a_receipt_is_kept_whatever_characters_its_hint_has(connection: Connection) -> None:

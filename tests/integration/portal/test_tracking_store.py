@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.deliveries import DeliveryId, State, standing
-from store import tracking
+from store import listings, tracking
 from store.database import Connection
 from tests.integration.portal.scene import WORKS, Scene
 
@@ -149,8 +149,21 @@ async def test_lists_narrow_to_what_is_asked(connection: Connection, scene: Scen
     assert len(await tracking.events(connection, search="100%_")) == 0
     found = await tracking.deliveries(connection, search="HABITANT.1@")
     assert [row.public for row in found] == [scene.failed.public]
+    assert await tracking.deliveries(connection, search="habitant_1@") == [], "no sign stands for others"
+    assert await tracking.deliveries(connection, search="%") == []
     with pytest.raises(ValueError, match="no state"):
         await tracking.deliveries(connection, state="lost")
+
+
+async def test_a_text_in_very_many_addresses_is_found_delivery_by_delivery(
+    connection: Connection, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = await tracking.deliveries(connection, search="@", limit=100)
+    monkeypatch.setattr(listings, "_MANY", 3)
+    assert await tracking.deliveries(connection, search="@", limit=100) == few and len(few) > 3
+    assert await tracking.deliveries(connection, search="@", state="unaccounted") == [
+        row for row in await tracking.deliveries(connection, state="unaccounted")
+    ]
 
 
 async def test_an_erased_recipient_leaves_its_delivery_without_address(connection: Connection, scene: Scene) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.deliveries import State, fold, standing
-from store import deliveries
+from store import deliveries, receipts
 from store.database import connect, transaction
 from store.deliveries import Due, Record
 from tests.integration.hub.town import Town
@@ -104,11 +104,11 @@ async def test_receipt_of_an_earlier_attempt_does_not_end_the_wait_of_a_later_on
     async with transaction(town.pool) as connection:
         await deliveries.record(connection, 1, "email", [fact(State.RETRYING, 2, due=Due("retry", NOW))])
         await deliveries.record(connection, 1, "email", [fact(State.FAILED, 1)])
-        await deliveries.forget_due(connection, 1, 7)
+        await deliveries.forget_due(connection, 1, [7])
     assert await town.dues() == {"retry": 1}
     async with transaction(town.pool) as connection:
         await deliveries.record(connection, 1, "email", [fact(State.DELIVERED, 1)])
-        await deliveries.forget_due(connection, 1, 7)
+        await deliveries.forget_due(connection, 1, [7])
     assert (await town.states(), await town.dues()) == ({"delivered": 1}, {})
 
 
@@ -117,9 +117,9 @@ async def test_reference_that_two_messages_share_stays_with_the_first(town_with_
     async with transaction(town.pool) as connection:
         await deliveries.record(connection, 1, "email", [fact(State.SENT, 1, reference="r")])
         await deliveries.record(connection, 1, "email", [fact(State.SENT, 2, reference="r")])
-        found = await deliveries.by_reference(connection, "email", "r")
-        assert await deliveries.by_reference(connection, "sms", "r") is None
-    assert found is not None and found[1] == 1
+        found = await receipts.by_references(connection, "email", ["r", "nobody's"])
+        assert await receipts.by_references(connection, "sms", ["r"]) == {}
+    assert list(found) == ["r"] and found["r"][1] == 1
 
 
 async def test_facts_of_a_transaction_that_fails_are_not_told_to_others(town_with_a_delivery: Town) -> None:
