@@ -1,14 +1,17 @@
 """A hub's database after months of work, made in SQL: orders, deliveries, batches, facts and references of providers.
 
 Announcements go to ten thousand recipients each, one in five by SMS; one more goes to two hundred thousand. Of the
-deliveries 96 of 100 are sent, 3 delivered, 1 failed with the fact that says why. Nothing is open.
+deliveries 96 of 100 are sent, 3 delivered, 1 failed with the fact that says why; they were sent 1 to 60 s after the
+event. Nothing is open, and orders have the tallies that the clock would have made.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench import town
 from schemas.deliveries import State, standing
+from store import partitions, tallies
 from store.database import Connection
 
 PEOPLE, LARGE = 10_000, 200_000
@@ -47,13 +50,30 @@ async def fill(connection: Connection, deliveries: int, say: Callable[[str], Non
         if start // _ORDERS_AT_ONCE % 5 == 4:
             say(f"  {start * people:,} of {deliveries:,} deliveries")
     await _deliver(connection, orders + 1, orders + 1, people + 1, people + large)
-    await connection.execute(_REFERENCES)
-    await connection.execute("VACUUM (ANALYZE)")
+    await connection.execute(_REFERENCES, timeout=600)
+    await tally(connection)
+    await connection.execute("VACUUM (ANALYZE)", timeout=600)
     made = await connection.fetchrow(
         "SELECT (SELECT count(*) FROM delivery), (SELECT count(*) FROM provider_reference)"
     )
     assert made is not None  # an aggregate has one row
     return Archive(orders, people, large, made[0], made[1])
+
+
+async def tally(connection: Connection) -> None:
+    """What the clock does when nobody works on an order any more: afterwards all have their tallies."""
+    while await connection.fetchval("SELECT EXISTS (SELECT FROM delivery_order WHERE tallied_at IS NULL)"):
+        for order in await tallies.ready(connection):
+            await tallies.tally(connection, order)
+        await asyncio.sleep(0.1)  # those that were just changed have a moment's grace
+
+
+async def grow_old(connection: Connection) -> None:
+    """All of it is fourteen months older, and the month in which it was is over."""
+    await connection.execute(_OLDER)
+    for _ in range(2):  # the clock makes the next cell, then lets orders' ids leap to it
+        async with connection.transaction():
+            await partitions.ensure(connection)
 
 
 def reference(order: int, recipient: int) -> str:
@@ -96,7 +116,7 @@ ORDER BY id"""
 _DELIVERIES = """
 INSERT INTO delivery (order_id, recipient_id, standing, tries, sent_at, updated_at)
 SELECT o.id, r, CASE WHEN (r + o.id) % 100 < 96 THEN $5::int WHEN (r + o.id) % 100 < 99 THEN $6 ELSE $7 END, 1,
-       o.created_at + interval '9 seconds', o.created_at + interval '9 seconds'
+       o.created_at + make_interval(secs => 1 + (r - $3) * 59.0 / ($4 - $3 + 1)), o.created_at + interval '61 seconds'
 FROM delivery_order o, generate_series($3::bigint, $4::bigint) r WHERE o.id BETWEEN $1 AND $2 ORDER BY 1, 2"""
 
 _BATCHES = """
@@ -109,6 +129,9 @@ _FACTS = """
 INSERT INTO fact (order_id, recipient_id, attempt, state, at, code, reason)
 SELECT order_id, recipient_id, 1, $3::int, updated_at, '550 5.1.1', 'there is no such mailbox'
 FROM delivery WHERE order_id BETWEEN $1 AND $2 AND standing % 16 = $3::int"""
+
+_OLDER = """
+UPDATE delivery_order SET created_at = created_at - interval '14 months', expires = expires - interval '14 months'"""
 
 _REFERENCES = """
 INSERT INTO provider_reference (channel, reference, order_id, recipient_id, attempt)

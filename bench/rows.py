@@ -1,7 +1,7 @@
 """Rows that a bench writes or counts for itself. The hub's own statements are in store/, and are what is measured."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,34 +13,49 @@ _NO_ORDER = 99_999  # the last of the first partition: no bench makes so many
 
 
 async def add_people(
-    connection: Connection, authority: int, people: Iterable[tuple[str, str]], theme: str, area: str
+    connection: Connection,
+    authority: int,
+    people: Iterable[tuple[str, str]],
+    theme: str,
+    area: str,
+    channel: str = "email",
 ) -> None:
-    """Recipients (address, language) on the e-mail channel with one subscription each, by COPY, then ANALYZE."""
+    """Recipients (address, language) on a channel with one subscription each, by COPY, then ANALYZE."""
     next_id: int = await connection.fetchval("SELECT coalesce(max(id), 0) + 1 FROM recipient")
     page: list[tuple[int, str, str]] = []
     for address, language in people:
         page.append((next_id, address, language))
         next_id += 1
         if len(page) == _AT_ONCE:
-            await _copy(connection, authority, page, theme, area)
+            await _copy(connection, authority, page, theme, area, channel)
             page = []
-    await _copy(connection, authority, page, theme, area)
+    await _copy(connection, authority, page, theme, area, channel)
     await connection.execute("SELECT setval(pg_get_serial_sequence('recipient', 'id'), $1, false)", next_id)
     await connection.execute("ANALYZE recipient, subscription")
 
 
 async def _copy(
-    connection: Connection, authority: int, page: list[tuple[int, str, str]], theme: str, area: str
+    connection: Connection, authority: int, page: list[tuple[int, str, str]], theme: str, area: str, channel: str
 ) -> None:
     await connection.copy_records_to_table(
         "recipient",
-        records=((number, authority, "email", address, language) for number, address, language in page),
+        records=((number, authority, channel, address, language) for number, address, language in page),
         columns=("id", "authority_id", "channel", "address", "language"),
     )
     await connection.copy_records_to_table(
         "subscription",
         records=((number, theme, area) for number, _, _ in page),
         columns=("recipient_id", "theme", "area"),
+    )
+
+
+async def add_accounts(connection: Connection, authority: int, network: str, names: Sequence[str]) -> None:
+    """Accounts of an authority on a network: they hear everything that goes there."""
+    await connection.execute(
+        "INSERT INTO recipient (authority_id, channel, address, broadcast) SELECT $1, $2, unnest($3::text[]), true",
+        authority,
+        network,
+        list(names),
     )
 
 
@@ -87,6 +102,16 @@ async def tally(connection: Connection, event: str) -> dict[str, int]:
     return {State(rank).word: count for rank, count in rows}
 
 
+async def tally_all(connection: Connection, prefix: str) -> dict[str, int]:
+    """The same of all events whose id begins so."""
+    rows = await connection.fetch(
+        "SELECT d.standing % 16, count(*) FROM event e JOIN delivery_order o USING (announcement_id, version)"
+        " JOIN delivery d ON d.order_id = o.id WHERE e.source = '/bench' AND starts_with(e.event_id, $1) GROUP BY 1",
+        prefix,
+    )
+    return {State(rank).word: count for rank, count in rows}
+
+
 async def waiting_recipients(connection: Connection, lane: str) -> int:
     """Recipients in batches of a lane that nobody has done with."""
     found = await connection.fetchval(
@@ -99,6 +124,16 @@ async def waiting_recipients(connection: Connection, lane: str) -> int:
 async def outbox(connection: Connection) -> int:
     """Messages that the broker has not acknowledged yet."""
     return int(await connection.fetchval("SELECT count(*) FROM outbox"))
+
+
+async def unread_receipts(connection: Connection) -> tuple[int, int]:
+    """Receipts that nobody has looked at yet, and those that were found to be about nothing known (yet)."""
+    row = await connection.fetchrow(
+        "SELECT count(*) FILTER (WHERE outcome IS NULL), count(*) FILTER (WHERE outcome = 'unbound') FROM receipt"
+        " WHERE outcome IS NULL OR outcome = 'unbound'"
+    )
+    assert row is not None  # an aggregate has one row
+    return row[0], row[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +155,17 @@ async def times(connection: Connection, prefix: str) -> dict[str, Times]:
         prefix,
     )
     return {row[0]: Times(*row[1:]) for row in rows}
+
+
+async def sent_before(connection: Connection, event: str, moment: datetime) -> int:
+    """Deliveries of an event that a provider took before a moment."""
+    found = await connection.fetchval(
+        "SELECT count(*) FROM event e JOIN delivery_order o USING (announcement_id, version)"
+        " JOIN delivery d ON d.order_id = o.id WHERE e.source = '/bench' AND e.event_id = $1 AND d.sent_at < $2",
+        event,
+        moment,
+    )
+    return int(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,15 @@ WARM_UP = "echauffement"
 _LOOK_EVERY_S = 0.1
 
 
-async def warm_up(running: Hub, connection: Connection, authority: int) -> None:
+async def warm_up(running: Hub, connection: Connection, authority: int, *, channel: str = "email") -> None:
     """One reader's announcement in each lane, waited for."""
-    await town.subscribe(connection, authority, 1, WARM_UP)
+    if channel == "sms":
+        await town.subscribe_phones(connection, authority, 1, WARM_UP, first=999_999_999)
+    else:
+        await town.subscribe(connection, authority, 1, WARM_UP)
     for lane in Lane:
         name = f"{WARM_UP}-{lane.value}"
-        await emit(running, town.notice(name, lane, WARM_UP))
+        await emit(running, town.notice(name, lane, WARM_UP, channels=[channel]))
         await until_done(connection, name, within_s=60)
 
 

@@ -54,12 +54,23 @@ async def subscribe(connection: Connection, authority: int, count: int, area: st
     await rows.add_people(connection, authority, _people(area, count), THEME, area)
 
 
+async def subscribe_phones(connection: Connection, authority: int, count: int, area: str, *, first: int = 0) -> None:
+    """``count`` telephones that hear what concerns ``area``, numbered from ``first``; nobody's numbers."""
+    phones = ((phone(first + number), language) for number, (_, language) in enumerate(_people(area, count)))
+    await rows.add_people(connection, authority, phones, THEME, area, "sms")
+
+
+def phone(number: int) -> str:
+    """A telephone number under +999, which is given to no country (ITU-T E.164, annex A)."""
+    return f"+999{number:09}"
+
+
 def _people(area: str, count: int) -> Iterator[tuple[str, str]]:
     for number in range(count):
         yield f"abonne-{area}-{number}@boite{number % DOMAINS}.example", "en" if number % 8 == 0 else "fr"
 
 
-def notice(name: str, lane: Lane, area: str, *, code: str = CODE) -> Message:
+def notice(name: str, lane: Lane, area: str, *, code: str = CODE, channels: Sequence[str] = ("email",)) -> Message:
     """An announcement to the subscribers of an area; ``name`` is its event's id and matter."""
     now = datetime.now(UTC)
     return _message(
@@ -76,7 +87,7 @@ def notice(name: str, lane: Lane, area: str, *, code: str = CODE) -> Message:
             "headline": {"fr": f"La rivière monte : point de situation {name}", "en": f"The river rises: news {name}"},
             "body": _BODY,
             "themes": [THEME],
-            "channels": ["email"],
+            "channels": list(channels),
             "lane": lane.value,
         },
     )

@@ -7,7 +7,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -19,6 +19,7 @@ from bench.report import Report, Round
 from bench.spread import percentile
 from bench.usage import Watch
 from hub import receipts as binding
+from hub import retention
 from launcher.console import say
 from schemas.deliveries import DeliveryId
 from schemas.webhooks import SmsReceipt, dump
@@ -27,6 +28,7 @@ from store.database import Connection, Pool, connect, open_pool, transaction
 from store.migrations import migrate
 
 _TIMES, _TIMES_SLOW = 100, 5
+_KEPT_MONTHS = 12
 _PAGE = 51
 """Rows of a page, and one more that tells whether there is another: as the portal asks."""
 
@@ -62,32 +64,49 @@ async def run(asked: Asked) -> Report:
                 async with Watch({"postgres": supervisor.pids["postgres"]}) as watch:
                     figures = await _round(connection, pool, made, chance)
                     report.rounds.append(Round(figures, watch.used()))
-                say(f"  round {number}: slowest of those that must be quick: {figures['p95_ms']:.1f} ms")
+                say(f"  round {number}: the slowest question: {figures['p95_ms']:.1f} ms")
+            last = report.rounds[-1]  # it can be removed only once
+            report.rounds[-1] = replace(last, figures={**last.figures, **await _purge(connection, made, report)})
         finally:
             await pool.close()
             await connection.close()
     report.notes += [
         f"{made.deliveries:,} deliveries of {made.orders + 1:,} announcements over {archive.DAYS} days; "
         f"an ordinary one has {made.people:,}, the large one {made.large:,}",
-        "p95_ms: the slowest 95th percentile of the story, the lists, the search by reference and the receipt",
-        "floor_p95_ms: one row by its key. Beside: the large story, a search in a day's addresses, totals",
+        "p95_ms: the slowest 95th percentile of the questions. floor_p95_ms: one row by its key",
+        "totals_untallied_p95_ms: totals while every order by SMS has just had receipts, and none is tallied yet",
+        "purge_s: all of it, grown old, is removed as a month is",
     ]
     return report
 
 
 async def _round(connection: Connection, pool: Pool, made: Archive, chance: random.Random) -> dict[str, float]:
     figures = {}
-    for name, ask in _quick(connection, pool, made, chance).items():
+    for name, ask in _questions(connection, pool, made, chance).items():
         figures[f"{name}_p95_ms"] = await _p95(ask, _TIMES)
-    slowest = max(figures.values())
-    figures["floor_p95_ms"] = await _p95(lambda: rows.one_delivery(connection, DeliveryId(1, 1)), _TIMES)
-    for name, ask in _slow(connection, made).items():
-        figures[f"{name}_p95_ms"] = await _p95(ask, _TIMES_SLOW)
-    return {"p95_ms": slowest, **figures}
+    untallied = await _p95(lambda: totals.totals(connection), _TIMES_SLOW)
+    await archive.tally(connection)
+    for name, ask in _sums(connection).items():
+        figures[f"{name}_p95_ms"] = await _p95(ask, _TIMES)
+    beside = {
+        "totals_untallied_p95_ms": untallied,
+        "floor_p95_ms": await _p95(lambda: rows.one_delivery(connection, DeliveryId(1, 1)), _TIMES),
+    }
+    return {"p95_ms": max(figures.values()), **figures, **beside}
 
 
-def _quick(connection: Connection, pool: Pool, made: Archive, chance: random.Random) -> Mapping[str, Ask]:
-    """What has to be answered within 50 ms."""
+async def _purge(connection: Connection, made: Archive, report: Report) -> dict[str, float]:
+    """Seconds to remove all of it, as the month that it then is."""
+    await archive.grow_old(connection)
+    done = await retention.purge(connection, retention.cutoff(datetime.now(UTC), _KEPT_MONTHS))
+    if done is None or done.removed.deliveries != made.deliveries:
+        report.faults.append("not every delivery of the month was removed")
+        return {}
+    return {"purge_s": done.seconds}
+
+
+def _questions(connection: Connection, pool: Pool, made: Archive, chance: random.Random) -> Mapping[str, Ask]:
+    """Of one announcement, of one delivery, of lists."""
 
     def order() -> int:
         return chance.randint(1, made.orders)
@@ -104,6 +123,8 @@ def _quick(connection: Connection, pool: Pool, made: Archive, chance: random.Ran
         "list_announcement": lambda: listings.deliveries(connection, announcement_id=order(), limit=_PAGE),
         "list_failed": lambda: listings.deliveries(connection, order_id=order(), state="failed", limit=_PAGE),
         "list_deep": lambda: listings.deliveries(connection, before=delivery(), limit=_PAGE),
+        "story_large": lambda: tracking.story(connection, announcement_id=made.orders + 1),
+        "search_address_day": lambda: listings.deliveries(connection, search="-9999@", since=since(), limit=_PAGE),
         "list_day": lambda: listings.deliveries(connection, since=since(), limit=_PAGE),
         "list_events": lambda: listings.events(connection, limit=_PAGE),
         "find_reference": lambda: tracking.find(connection, _reference(made, chance)),
@@ -111,17 +132,13 @@ def _quick(connection: Connection, pool: Pool, made: Archive, chance: random.Ran
     }
 
 
-def _slow(connection: Connection, made: Archive) -> Mapping[str, Ask]:
-    """What looks at very many rows."""
-
-    def since() -> datetime:
-        return datetime.now(UTC) - timedelta(days=1)
-
+def _sums(connection: Connection) -> Mapping[str, Ask]:
+    """Of everything, by the tallies."""
     return {
-        "story_large": lambda: tracking.story(connection, announcement_id=made.orders + 1),
-        "search_address_day": lambda: listings.deliveries(connection, search="-9999@", since=since(), limit=_PAGE),
-        "totals_day": lambda: totals.totals(connection, since=since()),
+        "totals_day": lambda: totals.totals(connection, since=datetime.now(UTC) - timedelta(days=1)),
         "totals_ever": lambda: totals.totals(connection),
+        "list_unknown_ever": lambda: listings.deliveries(connection, state="unknown", limit=_PAGE),
+        "list_unaccounted": lambda: listings.deliveries(connection, state=listings.UNACCOUNTED, limit=_PAGE),
     }
 
 

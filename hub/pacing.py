@@ -16,6 +16,7 @@ FIRST = 16
 """While nobody knows how fast it goes."""
 
 _MEMORY_S = 1.0
+_TOO_SOON_S = 0.001  # after the last look: what ended since is counted by the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Pace:
     def seen(self, under_way: int, now: float) -> "Pace":
         """So many are under way at this moment; the others of the last look have ended."""
         elapsed = now - self.at
-        if not self.full or elapsed <= 0:
+        if not self.full or elapsed < _TOO_SOON_S:
             return self if self.full else replace(self, under_way=under_way, at=now)
         fresh = max(0, self.under_way - under_way) / elapsed
         weight = 1 - math.exp(-elapsed / _MEMORY_S)

@@ -23,13 +23,16 @@ _READY = """b.family = $1 AND b.lane = $2 AND b.state = 'waiting' AND b.not_befo
 
 _SHORT = 16
 """Batches of an authority, under way and waiting, up to which all of them go in its first turn."""
+_SHARE = 8
+"""So many of an authority may be under way however many others there are."""
 
 # Authorities take turns, then the orders of each: the first batch of everybody goes before anybody's second, and what
 # is under way already counts, so that whoever holds every hand waits when one comes free. Whoever has few batches in
 # all has them all go before the second turn of the others: taking turns with a very long queue would double the time
 # of a short one, and the long one does not notice. Many short ones don't starve it: its first turn counts as theirs do.
-# To choose $3 batches, nobody needs to look past the first $3 batches of an order, nor past $3 orders of an authority
-# besides those under way; each step of the walks is one entry of the index batch_turns.
+# Of the $4 that may be under way, a long queue has no more than its share while others have work: what it has on Kafka
+# goes before their next pages. To choose $3 batches, nobody needs to look past the first $3 batches of an order, nor
+# past $3 orders of an authority besides those under way; each step of the walks is one entry of the index batch_turns.
 _CHOOSE = f"""
 WITH RECURSIVE busy AS MATERIALIZED (
     SELECT b.authority_id, b.order_id, count(*) AS batches FROM batch b
@@ -40,13 +43,17 @@ speaker(id) AS (
     UNION ALL
     SELECT following.id FROM speaker CROSS JOIN LATERAL (
         SELECT b.authority_id AS id FROM batch b WHERE b.family = $1 AND b.lane = $2 AND b.state = 'waiting'
-        AND b.authority_id > speaker.id ORDER BY b.authority_id LIMIT 1) following)
-SELECT turn.id FROM speaker CROSS JOIN LATERAL (
-    SELECT coalesce(sum(batches), 0) AS batches FROM busy WHERE busy.authority_id = speaker.id) holds
-CROSS JOIN LATERAL (
-    SELECT holds.batches + count(*) <= {_SHORT} AS short FROM (
-        SELECT FROM batch b WHERE b.authority_id = speaker.id AND {_READY} LIMIT {_SHORT} + 1) few) queue
-CROSS JOIN LATERAL (
+        AND b.authority_id > speaker.id ORDER BY b.authority_id LIMIT 1) following),
+line AS MATERIALIZED (
+    SELECT speaker.id, few.waiting, holds.batches AS held, holds.batches + few.waiting <= {_SHORT} AS short
+    FROM speaker
+    CROSS JOIN LATERAL (SELECT coalesce(sum(batches), 0) AS batches FROM busy WHERE authority_id = speaker.id) holds
+    CROSS JOIN LATERAL (SELECT count(*) AS waiting FROM (
+        SELECT FROM batch b WHERE b.authority_id = speaker.id AND {_READY} LIMIT {_SHORT} + 1) first) few),
+share AS MATERIALIZED (
+    SELECT greatest({_SHARE}, $4::int / greatest(1, count(*))) AS most FROM (
+        SELECT id FROM line WHERE waiting > 0 UNION SELECT authority_id FROM busy) active)
+SELECT turn.id FROM line AS speaker CROSS JOIN LATERAL (
     WITH RECURSIVE asked(id, place) AS (
         (SELECT b.order_id, 1 FROM batch b WHERE b.authority_id = speaker.id AND {_READY} ORDER BY b.order_id LIMIT 1)
         UNION ALL
@@ -54,14 +61,15 @@ CROSS JOIN LATERAL (
             SELECT b.order_id AS id FROM batch b WHERE b.authority_id = speaker.id AND b.order_id > asked.id
             AND {_READY} ORDER BY b.order_id LIMIT 1) following
         WHERE asked.place < $3 + (SELECT count(*) FROM busy WHERE busy.authority_id = speaker.id))
-    SELECT waiting.id, holds.batches + row_number() OVER (ORDER BY waiting.turn + coalesce(
+    SELECT waiting.id, speaker.held + row_number() OVER (ORDER BY waiting.turn + coalesce(
                (SELECT batches FROM busy WHERE busy.order_id = asked.id), 0), asked.id) AS round
     FROM asked CROSS JOIN LATERAL (
         SELECT first.id, row_number() OVER (ORDER BY first.id) AS turn FROM (
             SELECT b.id FROM batch b WHERE b.authority_id = speaker.id AND b.order_id = asked.id AND {_READY}
             ORDER BY b.id LIMIT $3) first) waiting
     ORDER BY round LIMIT $3) turn
-ORDER BY CASE WHEN queue.short THEN 1 ELSE turn.round END, turn.round, turn.id LIMIT $3"""
+WHERE speaker.short OR $4::int IS NULL OR turn.round <= (SELECT most FROM share)
+ORDER BY CASE WHEN speaker.short THEN 1 ELSE turn.round END, turn.round, turn.id LIMIT $3"""
 
 _ROADS = """
 WITH RECURSIVE road(family, lane) AS (
@@ -119,6 +127,7 @@ async def dispatch(connection: Connection, family: str, lane: Lane, depth: int) 
         family,
         lane.value,
         room,
+        None if lane is Lane.URGENT else depth,
     )
     await outbox.put(connection, [batch_message(row["id"], family, lane, row["traceparent"]) for row in rows])
     for row in rows:

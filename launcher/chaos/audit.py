@@ -35,6 +35,14 @@ class Journals:
         """Acceptances beyond the first of their mark."""
         return sum(count - 1 for channel in channels for count in self.accepted[channel].values())
 
+    def since(self, before: "Journals") -> "Journals":
+        """What was accepted after ``before`` was read."""
+        return Journals({name: taken - before.accepted.get(name, Counter()) for name, taken in self.accepted.items()})
+
+    def most(self, channel: str) -> int:
+        """How often the message that was accepted most often was."""
+        return max(self.accepted.get(channel, Counter()).values(), default=0)
+
 
 def read_journals(folder: Path, channels: frozenset[str]) -> Journals:
     """What the providers took responsibility for, from their files: nothing a process says of itself counts."""
@@ -70,6 +78,17 @@ class Count:
     repeated: int = 0
     repeated_idempotent: int = 0
     disagreements: list[str] = field(default_factory=list)
+
+    def since(self, before: "Count") -> "Count":
+        """What came of it after ``before`` was counted, everything having settled then."""
+        return Count(
+            self.deliveries - before.deliveries,
+            self.states - before.states,
+            self.lost - before.lost,
+            self.repeated - before.repeated,
+            self.repeated_idempotent - before.repeated_idempotent,
+            [words for words in self.disagreements if words not in before.disagreements],
+        )
 
 
 async def count(connection: Connection, journals: Journals, expected: int) -> Count:

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
@@ -21,7 +21,8 @@ from store import authorities, recipients
 from store.database import connect
 from store.recipients import Subscriber
 
-_AREAS = 10
+AREAS = 10
+"""How many there are."""
 _AT_ONCE = 10
 _AUTHORITY = "96002"
 _RULES = """type;severity;areas;themes;lane;channels;languages;template
@@ -57,10 +58,26 @@ class Message:
     headers: tuple[tuple[str, bytes], ...]
 
 
-def event_number(number: int, chance: Random) -> Message:
-    """One works order in one of the areas: mostly routine, some urgent, some bulk."""
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom an event reaches: ``people`` in each of its areas, and ``accounts`` of networks once."""
+
+    people: int
+    accounts: int
+
+    def of(self, areas: int) -> int:
+        """Deliveries of an event about so many areas."""
+        return self.people * areas + self.accounts
+
+
+MIXED = {"Moderate": 70, "Severe": 10, "Minor": 20}
+"""Severities and their weights: mostly routine, some urgent, some bulk."""
+
+
+def event_number(number: int, chance: Random, *, areas: int = 1, severities: Mapping[str, int] = MIXED) -> Message:
+    """One works order in so many of the areas. Severities decide on lanes: see ``_RULES``."""
     now = datetime.now(UTC)
-    severity = chance.choices(("Moderate", "Severe", "Minor"), (70, 10, 20))[0]
+    [severity] = chance.choices(list(severities), list(severities.values()))
     matter = f"chaos {number}"
     event = CloudEvent(
         id=matter,
@@ -72,7 +89,7 @@ def event_number(number: int, chance: Random) -> Message:
             "matter": matter,
             "revision": 1,
             "action": "announce",
-            "areas": [f"zone-{number % _AREAS}"],
+            "areas": [f"zone-{(number + further) % AREAS}" for further in range(areas)],
             "severity": severity,
             "onset": now.isoformat(),
             "expires": (now + timedelta(days=2)).isoformat(),
@@ -88,11 +105,8 @@ def event_number(number: int, chance: Random) -> Message:
     return Message(topic, matter.encode(), value, tuple(headers))
 
 
-async def seed(dsn: str, each: int, channels: frozenset[str]) -> int:
-    """An authority of ten areas; every event reaches ``each`` addresses of people, and one account a network.
-
-    Returns how many deliveries an event makes.
-    """
+async def seed(dsn: str, each: int, channels: frozenset[str]) -> Audience:
+    """An authority of ten areas, with ``each`` addresses of people in every area, and one account a network."""
     connection = await connect(dsn)
     try:
         async with connection.transaction():
@@ -103,7 +117,8 @@ async def seed(dsn: str, each: int, channels: frozenset[str]) -> int:
             await recipients.save(connection, authority, [*_accounts(channels), *_people(each, channels)])
     finally:
         await connection.close()
-    return (each if any(not CHANNELS[name].broadcast for name in channels) else 0) + len(_accounts(channels))
+    told = any(not CHANNELS[name].broadcast for name in channels)
+    return Audience(each if told else 0, len(_accounts(channels)))
 
 
 def _accounts(channels: frozenset[str]) -> list[Subscriber]:
@@ -117,7 +132,7 @@ def _people(each: int, channels: frozenset[str]) -> list[Subscriber]:
         return []
     kinds = cycle(wanted)
     found = []
-    for area in range(_AREAS):
+    for area in range(AREAS):
         for number in range(each):
             kind = next(kinds)
             # 06 39 98 02 00 and up: numbers kept for fiction to which the sandbox does not react
@@ -147,6 +162,6 @@ def _described() -> AuthorityFile:
         languages=("fr", "en"),
         rules="rules.csv",
         identity=identity,
-        areas={f"zone-{number}": f"Zone {number}" for number in range(_AREAS)},
+        areas={f"zone-{number}": f"Zone {number}" for number in range(AREAS)},
     )
     return AuthorityFile(themes={"travaux": {"fr": "Travaux", "en": "Works"}}, authority=(entry,))

@@ -11,9 +11,8 @@ SERVERS = ("kafka", "postgres", "sandbox")
 FROZEN_S = 20.0
 """Longer than a lease (15 s): whoever wakes up finds its batches claimed by others."""
 
-
-ASKS_OFFICER = frozenset({"telegram"})
-"""Channels that can neither be asked nor deduplicate: an unclear outcome waits for a person (urgent: once more)."""
+NEVER_ASKED = frozenset({"email"})
+"""Channels whose provider can't be asked, and to which nothing is sent a third time: a person decides."""
 
 
 class How(StrEnum):

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
         epilog=EPILOG,
         rich_markup_mode="rich",
     )
-    for one in (email, urgent, fanout, intake, tracking):
+    for one in (email, urgent, fanout, intake, tracking, sms, social, fairness):
         benches.command()(one)
     app.add_typer(benches, name="bench")
 
@@ -99,6 +99,49 @@ def tracking(
     from bench.tracking import Asked, run
 
     _measure(run(Asked(deliveries, rounds)), as_json=as_json)
+
+
+def sms(
+    recipients: Annotated[int, typer.Option(min=1, max=1_000_000, help="Telephones that are told.")] = 20_000,
+    window: Annotated[int, typer.Option(min=1, max=1000, help="SMS that may await the SMSC's answer at a time.")] = 100,
+    rounds: Rounds = 3,
+    as_json: AsJson = False,
+) -> None:
+    """SMS a second over SMPP to npm's server, and receipts recorded a second; beside our SMPP session alone."""
+    _there()
+    from bench.sms import Asked, run
+
+    _measure(run(Asked(recipients, window, rounds)), as_json=as_json)
+
+
+def social(
+    announcements: Annotated[int, typer.Option(min=1, max=10_000, help="Announcements, put on Kafka at once.")] = 180,
+    accounts: Annotated[int, typer.Option(min=1, max=100, help="Accounts of each network.")] = 2,
+    allowance: Annotated[int, typer.Option(min=1, max=10_000, help="Requests of an account in a period.")] = 60,
+    period: Annotated[float, typer.Option(min=1, max=900, help="Seconds of a period.")] = 30,
+    workers: Annotated[int, typer.Option(min=1, max=4, help="Delivery workers of its lane.")] = 2,
+    rounds: Rounds = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Whether posts go out as fast as networks with rate limits allow, and how many requests they refuse."""
+    _there()
+    from bench.social import Asked, run
+
+    _measure(run(Asked(announcements, accounts, allowance, period, workers, rounds)), as_json=as_json)
+
+
+def fairness(
+    large: Annotated[int, typer.Option(min=100, max=10_000_000, help="Readers of the largest authority.")] = 300_000,
+    medium: Annotated[int, typer.Option(min=10, max=1_000_000, help="Readers of the second.")] = 3_000,
+    small: Annotated[int, typer.Option(min=1, max=100_000, help="Readers of the smallest.")] = 30,
+    rounds: Rounds = 3,
+    as_json: AsJson = False,
+) -> None:
+    """How long a small authority waits beside a very large one that was started with it; each also alone."""
+    _there()
+    from bench.fairness import Asked, run
+
+    _measure(run(Asked(large, medium, small, rounds)), as_json=as_json)
 
 
 def _sizes(text: str) -> list[int]:

@@ -23,6 +23,7 @@ from launcher.commands import (
     holds,
     optouts,
     pictures,
+    purge,
     rules,
     track,
 )
@@ -33,7 +34,7 @@ from store.database import Connection, connect
 app = typer.Typer(pretty_exceptions_enable=False)
 for module in (
     *(announce, authority, backup, channels, deadletters, decisions, doctor, emit),
-    *(holds, optouts, pictures, rules, track),
+    *(holds, optouts, pictures, purge, rules, track),
 ):
     module.register(app)
 

@@ -65,7 +65,7 @@ SELECT line FROM (
     UNION ALL SELECT oid::regclass || ' ' || array_to_string(reloptions, ',') FROM pg_class
     WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL
 ) AS everything (line)
-WHERE line !~ 'delivery_[1-9]'  -- a restore adds the partition of the orders to come
+WHERE line !~ '(delivery|fact|provider_reference)_[1-9]'  -- a restore adds the cell of the orders to come
 ORDER BY line"""
 
 

@@ -10,7 +10,7 @@ import pytest
 from mastodon_mock.testing.server import MockServer
 from structlog.testing import capture_logs
 
-from publishers.base import Deletes, Edits, Finds, LooksUp, Permanent, Publishes, Transient, Unclear, Unknown
+from publishers.base import Deletes, Edits, Finds, LooksUp, NotYet, Permanent, Publishes, Transient, Unclear, Unknown
 from publishers.mastodon.channel import KEY_KEPT, Mastodon, MastodonOptions
 from publishers.mastodon.server import REFUSALS
 from schemas.messages import Post
@@ -270,7 +270,9 @@ async def test_server_whose_limit_is_used_up_is_left_alone_until_it_says(peer: O
     peer.server.next.append(Reply(200, made, used_up))
     assert (await publisher.publish(peer.message())).reference == "1", "the last one that it takes"
     error = await outcome(publisher, peer.message())
-    assert type(error) is Transient and error.retry_after == pytest.approx(60, abs=2)
+    assert type(error) is NotYet and error.retry_after == pytest.approx(60, abs=2)
+    [told] = publisher.rest.news()
+    assert told.account == "mairie POST statuses" and told.seconds == pytest.approx(60, abs=2), "for other workers"
     assert len(peer.server.requests) == 1
     await publisher.delete("7", "mairie")
     assert [request.method for request in peer.server.requests] == ["POST", "DELETE"], "whose limit is another"

@@ -113,3 +113,29 @@ async def test_long_queue_always_has_a_hand_beside_short_ones(town: Town) -> Non
     for _ in range(8):
         await _free_one_hand(town, 1)
         assert 1 in await _offered(town)
+
+
+async def test_long_queue_leaves_room_while_another_has_work_and_takes_it_all_when_alone(town: Town) -> None:
+    second = await town.found("96002", "Orvelle")
+    await town.settle_in(4 * 40)
+    await town.settle_in(4 * 40, authority=second, prefix="b")
+    for code in ("96001", "96002"):
+        await town.announce(authority=code)
+    await town.fan_out()
+    depth = 24
+    await town.do(
+        "UPDATE batch SET not_before = now() + interval '1 hour' WHERE authority_id = $1 AND id % 40 > 3", second
+    )
+    async with transaction(town.pool) as connection:
+        await schedule.dispatch(connection, "email", Lane.ROUTINE, depth)
+    rows = await town.all("SELECT authority_id, count(*) FROM batch WHERE state = 'dispatched' GROUP BY 1 ORDER BY 1")
+    assert dict(map(tuple, rows))[1] == depth // 2, "its share, though there is room"
+    await town.do(
+        "UPDATE delivery d SET standing = 16 + 7, sent_at = now() FROM batch b WHERE b.order_id = d.order_id"
+        " AND b.state = 'dispatched' AND b.authority_id = $1 AND d.recipient_id = ANY(b.members)",
+        second,
+    )
+    await town.do("UPDATE batch SET state = 'done' WHERE state = 'dispatched' AND authority_id = $1", second)
+    async with transaction(town.pool) as connection:
+        await schedule.dispatch(connection, "email", Lane.ROUTINE, depth)
+    assert await town.one("SELECT count(*) FROM batch WHERE state = 'dispatched' AND authority_id = 1") == depth

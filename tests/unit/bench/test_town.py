@@ -47,3 +47,8 @@ def test_readers_are_spread_over_domains_and_read_two_languages() -> None:
     assert len({address for address, _ in people}) == 400
     assert len({address.partition("@")[2] for address, _ in people}) == town.DOMAINS
     assert sum(language == "en" for _, language in people) == 50
+
+
+def test_telephones_are_numbers_that_no_country_has() -> None:
+    assert town.phone(7) == "+999000000007"
+    assert len({town.phone(number) for number in range(1000)}) == 1000
