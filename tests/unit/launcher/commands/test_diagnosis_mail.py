@@ -140,7 +140,10 @@ async def test_one_domain_in_trouble_is_a_warning_and_the_rest_is_looked_at(send
     assert any(one.what.startswith("DMARC") for one in found)
 
 
-async def test_no_resolver_is_one_honest_warning(sending: Sending, free_port: int) -> None:
+async def test_no_resolver_is_one_honest_warning(
+    sending: Sending, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail, "Resolver", lambda server: Resolver(server, patience_s=0.1))
     (found,) = await examine(sending, f"127.0.0.1:{free_port}")
     assert found.grade is Grade.WARNING
     assert "not looked at" in found.what and "--no-dns" in found.mend
