@@ -1,9 +1,11 @@
-"""When the present send will be cut off: told by who waits for it, heeded by channels whose answers take a while.
+"""When the present send will be cut off: told by who waits for it, heeded by channels.
 
-What is cut off between its content and the answer is unclear, and an unclear mail is sent once more. Who knows how
+Nothing is begun afterwards: a worker that was stopped, and goes on, would do so before it hears that its time is over.
+And what is cut off between its content and the answer is unclear, and an unclear mail is sent once more: who knows how
 long a mail takes begins none that would not be answered before.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +22,11 @@ def cut_off_at(moment: float) -> Iterator[None]:
         yield
     finally:
         _CUT.reset(before)
+
+
+def is_over() -> bool:
+    """Whether the present send has been cut off, or is just about to hear of it: nothing is to be begun any more."""
+    return asyncio.get_running_loop().time() >= _CUT.get()
 
 
 def cut_off() -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from publishers.base import PublishError, Unknown, Untried
+from publishers.deadline import is_over
 
 KEEP_ALIVE = 2.0
 """Seconds an idle connection is kept. Servers commonly close theirs after 5 s; reusing one in that instant
@@ -32,6 +33,9 @@ class Exchange:
         """Listens to httpcore (its "trace" extension)."""
         # CONNECT asks a proxy for the way; nothing of the message leaves before that is open
         if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+            # a worker that was stopped and goes on: another may have asked about its messages, and be sending them
+            if is_over():
+                raise self.lost("its turn came when the send was over")
             self.begun = True
 
     def lost(self, why: str) -> PublishError:

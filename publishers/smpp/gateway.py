@@ -25,6 +25,7 @@ from publishers.base import (
     Unclear,
     Unknown,
 )
+from publishers.deadline import is_over
 from publishers.http_exchange import Exchange
 from publishers.latest import Latest
 from publishers.smpp import ids
@@ -174,6 +175,8 @@ class Smpp:
             session = await self._link.session()
             turn = await self._window.turn()
             try:
+                if is_over():
+                    raise exchange.lost("its turn came when the send was over")
                 return turn, await session.ask("submit_sm", part.fields, part.tlvs, leaving=leaving, late=late)
             except Gone as gone:
                 if gone.sent:

@@ -1,10 +1,12 @@
-"""The way to a provider through a proxy, as town halls have them: what is known when it leads nowhere."""
+"""The way to a provider: through a proxy, as town halls have them, and when the time for it is over."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from publishers.base import Unknown, Untried
+from publishers.deadline import cut_off_at
 from publishers.http_exchange import Exchange, Wire
 from tests.contract.fault_server import FaultServer, Reply
 from tests.contract.peer import PATIENCE, Trouble
@@ -52,3 +54,12 @@ async def test_proxy_that_carries_the_message_itself_may_have_passed_it_on(proxy
         await wire.send(wire.request("POST", "/messages", json={"text": "Rue barrée"}), exchange)
     [asked] = proxy.requests
     assert asked.method == "POST" and exchange.begun
+
+
+async def test_nothing_leaves_once_the_send_is_over(faults: FaultServer) -> None:
+    """As when the process was stopped, and goes on before it hears that its time is over."""
+    wire, exchange = Wire(faults.url, {}, 1, PATIENCE), Exchange()
+    with cut_off_at(asyncio.get_running_loop().time()), pytest.raises(Untried):
+        await wire.send(wire.request("POST", "/messages", json={"text": "Rue barrée"}), exchange)
+    await wire.aclose()
+    assert not faults.requests and not exchange.begun
