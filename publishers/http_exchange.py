@@ -20,6 +20,7 @@ KEEP_ALIVE = 2.0
 """Seconds an idle connection is kept. Servers commonly close theirs after 5 s; reusing one in that instant
 would leave an outcome unknown for nothing."""
 
+_WRITES = ("send_request_headers.started", "send_request_body.started")
 _OF_THE_CONTENT = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
@@ -32,8 +33,9 @@ class Exchange:
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Listens to httpcore (its "trace" extension)."""
         # CONNECT asks a proxy for the way; nothing of the message leaves before that is open
-        if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
-            # a worker that was stopped and goes on: another may have asked about its messages, and be sending them
+        if event.endswith(_WRITES) and info["request"].method != b"CONNECT":
+            # A worker that was stopped and goes on: another may have asked about its messages, and sent them. Between
+            # headers and body others have their turn, and a stop meets many there: a provider has no message yet.
             if is_over():
                 raise self.lost("its turn came when the send was over")
             self.begun = True

@@ -1,7 +1,8 @@
 """The way to a provider: through a proxy, as town halls have them, and when the time for it is over."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -63,3 +64,19 @@ async def test_nothing_leaves_once_the_send_is_over(faults: FaultServer) -> None
         await wire.send(wire.request("POST", "/messages", json={"text": "Rue barrée"}), exchange)
     await wire.aclose()
     assert not faults.requests and not exchange.begun
+
+
+async def test_content_does_not_follow_its_headers_once_the_send_is_over(faults: FaultServer) -> None:
+    wire, over = Wire(faults.url, {}, 1, PATIENCE), asyncio.get_running_loop().time() + PATIENCE
+
+    class Stopped(Exchange):
+        async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+            if event.endswith("send_request_body.started"):
+                with cut_off_at(over - 2 * PATIENCE):
+                    return await Exchange.trace(self, event, info)
+            await Exchange.trace(self, event, info)
+
+    with cut_off_at(over), pytest.raises(Unknown):
+        await wire.send(wire.request("POST", "/messages", json={"text": "Rue barrée"}), Stopped())
+    await wire.aclose()
+    assert not faults.requests
