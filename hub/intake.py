@@ -17,6 +17,7 @@ import structlog
 
 from hub import metrics
 from hub.intake_group import Candidate, Raced, arrival_of, take_in_together
+from hub.ordering import orders_on
 from hub.routing import Announce, NothingToEnd, Superseded, Told, is_stale, plan, route_of, unknown_codes
 from hub.rules import Known, Rules, parse_rules
 from publishers.registry import CHANNELS
@@ -25,7 +26,6 @@ from schemas.announcements import Action
 from schemas.cloudevents import CloudEvent, Headers, Undecodable, decode
 from schemas.events import TYPES, EventData, Invalid, UnknownType, parse, template_of
 from store import announcements, attempts, authorities, deadletters, events, outbox
-from store.announcements import NewOrder
 from store.authorities import Authority
 from store.database import AWAY, CROSSED, Connection, Pool, database_time, transaction
 from store.orders import order_message
@@ -275,10 +275,7 @@ class Intake:
             version=version,
             authority_id=authority.id,
             content=content,
-            orders=[
-                NewOrder(name, CHANNELS[name].family, CHANNELS[name].broadcast, decision.audience.value)
-                for name in content.channels
-            ],
+            orders=orders_on(content.channels, decision.audience),
         )
         await outbox.put(connection, [order_message(order, content.lane) for order in orders])
         return announcement, version

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from hub.ordering import orders_on
 from hub.routing import Announce, is_stale, plan, route_of, unknown_codes
 from hub.rules import Rules
 from publishers.registry import CHANNELS
@@ -18,7 +19,7 @@ from schemas import tracing
 from schemas.cloudevents import CloudEvent
 from schemas.events import EventData
 from store import announcements, authorities, events, outbox
-from store.announcements import New, NewOrder
+from store.announcements import New
 from store.authorities import Authority
 from store.database import Connection, database_time, impatient
 from store.events import Arrival, Name
@@ -187,15 +188,7 @@ def _new(
 
 
 def _announcement(authority: Authority, decision: Announce, trace: str | None) -> New:
-    return New(
-        authority.id,
-        decision.content,
-        [
-            NewOrder(name, CHANNELS[name].family, CHANNELS[name].broadcast, decision.audience.value)
-            for name in decision.content.channels
-        ],
-        trace,
-    )
+    return New(authority.id, decision.content, orders_on(decision.content.channels, decision.audience), trace)
 
 
 def arrival_of(

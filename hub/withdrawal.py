@@ -8,12 +8,12 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from hub.ordering import orders_on
 from hub.routing import Audience, fastest
 from publishers.registry import CHANNELS
 from schemas.announcements import Action
 from schemas.lanes import Lane
 from store import announcements, events, outbox
-from store.announcements import NewOrder
 from store.database import Connection
 from store.orders import order_message
 
@@ -66,9 +66,7 @@ async def withdraw(connection: Connection, announcement: int, *, reason: str, si
         version=version,
         authority_id=authority_id,
         content=content,
-        orders=[
-            NewOrder(name, CHANNELS[name].family, CHANNELS[name].broadcast, Audience.HOLDERS.value) for name in channels
-        ],
+        orders=orders_on(channels, Audience.HOLDERS),
     )
     await outbox.put(connection, [order_message(order, content.lane) for order in orders])
     await events.add(

@@ -21,9 +21,7 @@ async def count(connection: Connection, places: Sequence[Place]) -> dict[Place, 
         " ON CONFLICT (topic, partition_no, message_offset)"
         " DO UPDATE SET attempts = intake_attempt.attempts + 1"
         " RETURNING topic, partition_no, message_offset, attempts",
-        [place[0] for place in places],
-        [place[1] for place in places],
-        [place[2] for place in places],
+        *_columns(places),
     )
     return {(row["topic"], row["partition_no"], row["message_offset"]): row["attempts"] for row in rows}
 
@@ -37,18 +35,14 @@ async def known(connection: Connection, places: Sequence[Place]) -> bool:
             " SELECT EXISTS (SELECT FROM intake_attempt JOIN m USING (topic, partition_no, message_offset))"
             " OR EXISTS (SELECT FROM dead_letter JOIN m USING (topic, partition_no, message_offset)"
             "            WHERE reason = 'attempts')",
-            [place[0] for place in places],
-            [place[1] for place in places],
-            [place[2] for place in places],
+            *_columns(places),
         )
     )
 
 
 async def forget(connection: Connection, place: Place) -> None:
     """The message is dealt with: part of the transaction that records how."""
-    await connection.execute(
-        "DELETE FROM intake_attempt WHERE topic = $1 AND partition_no = $2 AND message_offset = $3", *place
-    )
+    await forget_all(connection, [place])
 
 
 async def forget_all(connection: Connection, places: Sequence[Place]) -> None:
@@ -57,7 +51,9 @@ async def forget_all(connection: Connection, places: Sequence[Place]) -> None:
         "DELETE FROM intake_attempt USING unnest($1::text[], $2::int[], $3::bigint[]) AS m(topic, partition_no, at)"
         " WHERE intake_attempt.topic = m.topic AND intake_attempt.partition_no = m.partition_no"
         " AND message_offset = m.at",
-        [place[0] for place in places],
-        [place[1] for place in places],
-        [place[2] for place in places],
+        *_columns(places),
     )
+
+
+def _columns(places: Sequence[Place]) -> tuple[list[str], list[int], list[int]]:
+    return [place[0] for place in places], [place[1] for place in places], [place[2] for place in places]
