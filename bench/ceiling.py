@@ -2,21 +2,18 @@
 
 What the whole hub could reach at most if everything but sending cost nothing. FILE is the mail that is sent. Mails
 are handed over as the hub does: windows of a hundred, as many at a time as a worker has batches in hand. Prints one
-JSON object: mails_per_s, cpu_s, peak_mb.
+JSON object: per_s, cpu_s, peak_mb.
 """
 
 import asyncio
-import json
-import resource
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from sys import executable
 
-from bench.sink import SESSIONS, Sent
+from bench import alone
+from bench.sink import SESSIONS
 from bench.town import DOMAINS
-from launcher.faults import Fault
 from publishers.base import Outcome, Receipt
 from publishers.smtp.channel import Smtp
 from publishers.smtp.options import Relay, SmtpOptions
@@ -24,19 +21,6 @@ from schemas.messages import Mail, is_ready
 from streams.deliver_agent import AT_ONCE
 
 _WINDOW = 100
-
-
-async def run(port: int, mails: int, file: Path) -> Sent:
-    """The ceiling, in a process of its own. Raises Fault when a mail was not taken."""
-    process = await asyncio.create_subprocess_exec(
-        *(executable, "-m", "bench.ceiling", str(port), str(mails), str(file)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, said = await process.communicate()
-    if process.returncode:
-        raise Fault(f"The sender alone failed: {said.decode(errors='replace')[-2000:]}")
-    return Sent(**json.loads(out))
 
 
 async def send(port: int, mails: int, content: bytes) -> float:
@@ -81,10 +65,7 @@ def _mails(start: int, count: int, content: bytes, ready: bool) -> Sequence[Mail
 def main() -> None:
     """Send, and print how it went."""
     port, mails, file = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    per_s = asyncio.run(send(port, mails, file.read_bytes()))
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    found = Sent(per_s, round(used.ru_utime + used.ru_stime, 2), round(used.ru_maxrss / 1024, 1))
-    print(json.dumps({"per_s": found.per_s, "cpu_s": found.cpu_s, "peak_mb": found.peak_mb}))
+    alone.tell(asyncio.run(send(port, mails, file.read_bytes())))
 
 
 if __name__ == "__main__":

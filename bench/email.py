@@ -7,7 +7,8 @@ count, same size, same number of connections.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import ceiling, rows, telling, town
+from bench import rows, telling, town
+from bench.alone import run as run_alone
 from bench.hub import Hub, hub
 from bench.report import Report, Round
 from bench.sink import Sink, Source
@@ -81,7 +82,7 @@ async def run(asked: Asked) -> Report:
 
 async def _round(bench: _Bench, number: int, size: int) -> Round:
     asked, sink = bench.asked, bench.sink
-    alone = await ceiling.run(sink.port, asked.recipients, bench.letter)
+    alone = await run_alone("bench.ceiling", sink.port, asked.recipients, bench.letter)
     found = await _send(bench, f"envoi-{number}")
     peer = await bench.source.run(sink.port, asked.recipients, size)
     mails = found.figures["mails_per_s"]

@@ -7,7 +7,8 @@ import asyncio
 import time
 from dataclasses import dataclass, replace
 
-from bench import rows, sms_ceiling, telling, town
+from bench import rows, telling, town
+from bench.alone import run as run_alone
 from bench.hub import Hub, hub
 from bench.report import Report, Round
 from bench.smsc import Smsc
@@ -70,7 +71,7 @@ async def run(asked: Asked) -> Report:
 
 async def _round(bench: _Bench, number: int) -> Round:
     asked = bench.asked
-    alone = await sms_ceiling.run(bench.smsc.port, asked.recipients, asked.window)
+    alone = await run_alone("bench.sms_ceiling", bench.smsc.port, asked.recipients, asked.window)
     found = await _send(bench, f"sms-{number}")
     submits, receipts = found.figures["submits_per_s"], found.figures["receipts_per_s"]
     say(f"  round {number}: {submits:,.0f} submits/s, {receipts:,.0f} with receipts; ceiling {alone.per_s:,.0f}")

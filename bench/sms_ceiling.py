@@ -5,38 +5,20 @@ rendered, no record, no receipt asked for. Prints one JSON object: per_s, cpu_s,
 """
 
 import asyncio
-import json
-import resource
 import sys
 import time
-from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from sys import executable
 
 from pydantic import SecretStr
 
-from bench.sink import Sent
+from bench import alone
 from bench.town import phone
-from launcher.faults import Fault
 from publishers.smpp.options import SmppOptions
 from publishers.smpp.session import bind
 from publishers.smpp.submits import Submit, submits
 from schemas.messages import Text
 
 TEXT = "La rivière monte : point de situation. Les agents vérifient la hauteur de l'eau matin et soir."
-
-
-async def run(port: int, messages: int, window: int) -> Sent:
-    """The ceiling, in a process of its own. Raises Fault when a message was not taken."""
-    process = await asyncio.create_subprocess_exec(
-        *(executable, "-m", "bench.sms_ceiling", str(port), str(messages), str(window)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, said = await process.communicate()
-    if process.returncode:
-        raise Fault(f"The session alone failed: {said.decode(errors='replace')[-2000:]}")
-    return Sent(**json.loads(out))
 
 
 async def send(port: int, messages: int, window: int) -> float:
@@ -74,10 +56,7 @@ def _ready(options: SmppOptions, number: int) -> Submit:
 def main() -> None:
     """Submit, and print how it went."""
     port, messages, window = map(int, sys.argv[1:])
-    found = Sent(asyncio.run(send(port, messages, window)), 0.0, 0.0)
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    cpu, peak = round(used.ru_utime + used.ru_stime, 2), round(used.ru_maxrss / 1024, 1)
-    print(json.dumps(asdict(replace(found, cpu_s=cpu, peak_mb=peak))))
+    alone.tell(asyncio.run(send(port, messages, window)))
 
 
 if __name__ == "__main__":
