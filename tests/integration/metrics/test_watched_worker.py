@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from launcher.embedded.kafka import Kafka
 from launcher.embedded.postgres import Postgres
+from launcher.home import find_home
 from launcher.ports import free_ports
 from schemas.cloudevents import CloudEvent, encode_structured
 from store.database import connect, open_pool
@@ -23,13 +25,7 @@ from tests.conftest import ROOT
 from tests.integration.hub.town import Town, message, notice
 from tests.integration.streams.broker import producing
 
-# the workers share consumer groups on the session's broker: one test of this file at a time
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.slow,
-    pytest.mark.timeout(240),
-    pytest.mark.xdist_group("watched-worker"),
-]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(240)]
 
 _WITHIN_S = 90.0
 
@@ -91,7 +87,10 @@ class Watched:
 
 @dataclass
 class Hub:
-    """A database of its own, which can be stopped, and the workers that a test starts on it."""
+    """A database and a broker of its own, and the workers that a test starts on them.
+
+    What the workers count is exact: on the session's broker they would also read what other tests wrote.
+    """
 
     postgres: Postgres
     kafka: str
@@ -127,17 +126,21 @@ class Hub:
 
 
 @pytest.fixture
-async def hub(kafka: str, tmp_path: Path) -> AsyncIterator[Hub]:
-    postgres = Postgres(tmp_path / "postgres", free_ports(1)[0], settings={"fsync": "off"})
-    made = Hub(postgres, kafka, tmp_path, [])
-    await postgres.start()
+async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
+    database_port, port, controller = free_ports(3)
+    postgres = Postgres(tmp_path / "postgres", database_port, settings={"fsync": "off"})
+    kafka = Kafka(tmp_path / "kafka", port, controller_port=controller, jars=find_home().jars)
+    made = Hub(postgres, kafka.bootstrap, tmp_path, [])
     try:
+        await postgres.start()
+        await kafka.start()
         yield made
     finally:
         for worker in made.workers:
             if worker.process.returncode is None:
                 worker.process.kill()
             await worker.process.wait()
+        await kafka.kill()
         await postgres.kill()
 
 
