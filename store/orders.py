@@ -62,15 +62,16 @@ class Page:
     """Batches that this very page offers to workers."""
 
 
-_LOCK_ORDER = """
-SELECT o.id, o.announcement_id, o.version, o.authority_id, o.channel, o.family, o.lane, o.broadcast, o.audience,
-       o.page_cursor, o.fanned_out_at, v.content
-FROM delivery_order o JOIN announcement_version v USING (announcement_id, version)
-WHERE o.id = $1 FOR UPDATE OF o"""
-
 # FOR SHARE meets the FOR UPDATE of a new version (store.announcements.lock): either this page is committed
 # before that version reads who holds this one, or this page sees that it has been superseded.
-_STILL_CURRENT = "SELECT version = $2 FROM announcement WHERE id = $1 FOR SHARE"
+_LOCK_ORDER = """
+SELECT o.id, o.announcement_id, o.version, o.authority_id, o.channel, o.family, o.lane, o.broadcast, o.audience,
+       o.page_cursor, o.fanned_out_at, v.content, a.version = o.version AS current
+FROM delivery_order o JOIN announcement_version v USING (announcement_id, version)
+JOIN announcement a ON a.id = o.announcement_id
+WHERE o.id = $1 FOR UPDATE OF o FOR SHARE OF a"""
+
+_SUPERSEDED = "UPDATE delivery_order SET moved_at = now(), fanned_out_at = now() WHERE id = $1"
 
 # An audience is a query of one to three parts over $1 order, $2 page size, $3 cursor, $4 channel; each part adds
 # its own parameters behind those. Scalars, not a join with the order: so that the index gives the page in order.
@@ -118,8 +119,12 @@ ORDER BY id LIMIT $2"""
 _PAGE = f"""
 WITH page AS (SELECT DISTINCT id FROM ({{audience}}) AS audience ORDER BY id LIMIT $2),
      made AS (INSERT INTO delivery (order_id, recipient_id, standing)
-              SELECT $1, id, {standing(State.QUEUED)} FROM page)
-SELECT array_agg(id ORDER BY id) FROM page"""
+              SELECT $1, id, {standing(State.QUEUED)} FROM page),
+     found AS (SELECT count(*) AS many, max(id) AS furthest, array_agg(id ORDER BY id) AS members FROM page),
+     moved AS (UPDATE delivery_order SET page_cursor = coalesce(furthest, page_cursor), recipients = recipients + many,
+                   moved_at = now(), fanned_out_at = CASE WHEN many < $2 THEN now() END
+               FROM found WHERE id = $1)
+SELECT members FROM found"""
 
 
 async def fan_out_page(connection: Connection, order: int, size: int, batch_size: int | None = None) -> Page:
@@ -132,20 +137,13 @@ async def fan_out_page(connection: Connection, order: int, size: int, batch_size
     row = await connection.fetchrow(_LOCK_ORDER, order)
     if row is None or row["fanned_out_at"] is not None:
         return Page(0, last=True)
+    if not row["current"]:
+        await connection.execute(_SUPERSEDED, order)
+        return Page(0, last=True)
     size = batch_size if batch_size and not row["page_cursor"] else size
-    current = await connection.fetchval(_STILL_CURRENT, row["announcement_id"], row["version"])
-    members = await _insert_page(connection, row, size) if current else []
-    last = len(members) < size
-    await connection.execute(
-        "UPDATE delivery_order SET page_cursor = $2, recipients = recipients + $3, moved_at = now(),"
-        " fanned_out_at = CASE WHEN $4 THEN now() END WHERE id = $1",
-        order,
-        members[-1] if members else row["page_cursor"],
-        len(members),
-        last,
-    )
+    members = await _insert_page(connection, row, size)
     dispatched = await _add_batches(connection, row, members, batch_size or size) if members else 0
-    return Page(len(members), last, dispatched)
+    return Page(len(members), len(members) < size, dispatched)
 
 
 async def _insert_page(connection: Connection, row: Row, size: int) -> list[int]:
