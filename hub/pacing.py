@@ -8,12 +8,13 @@ which a village waits, workers give back what they don't come to, and leases run
 import math
 from dataclasses import dataclass, replace
 
-AHEAD_S = 0.75
+AHEAD_S = 0.4
 """Work of so many seconds is under way."""
+READY = 4
+"""But never fewer batches than are in hand, and so many for whoever is free: else workers beyond the first would stand
+idle beside a relay that takes seconds for a batch, however many it takes at once."""
 LEAST = 8
-"""But never fewer batches: the hands of a worker, and as many ready for them."""
-FIRST = 16
-"""While nobody knows how fast it goes."""
+"""While nobody has anything in hand, and nobody knows how fast it goes."""
 
 _MEMORY_S = 1.0
 _TOO_SOON_S = 0.001  # after the last look: what ended since is counted by the next
@@ -30,24 +31,27 @@ class Pace:
     rate: float | None = None
     """Batches that end in a second."""
     under_way: int = 0
+    in_hand: int = 0
+    """Batches of those under way that workers have claimed."""
     full: bool = False
     at: float = 0.0
 
     @property
     def depth(self) -> int:
         """How many batches are to be under way."""
-        wanted = FIRST if self.rate is None else max(LEAST, math.ceil(self.rate * AHEAD_S))
-        return min(self.most, wanted)
+        return min(self.most, max(LEAST, self.in_hand + READY, math.ceil((self.rate or 0) * AHEAD_S)))
 
-    def seen(self, under_way: int, now: float) -> "Pace":
-        """So many are under way at this moment; the others of the last look have ended."""
+    def seen(self, under_way: int, in_hand: int, now: float) -> "Pace":
+        """So many are under way at this moment, so many of them in hand; the others of the last look have ended."""
         elapsed = now - self.at
-        if not self.full or elapsed < _TOO_SOON_S:
-            return self if self.full else replace(self, under_way=under_way, at=now)
+        if not self.full:
+            return replace(self, under_way=under_way, in_hand=in_hand, at=now)
+        if elapsed < _TOO_SOON_S:
+            return replace(self, in_hand=in_hand)
         fresh = max(0, self.under_way - under_way) / elapsed
         weight = 1 - math.exp(-elapsed / _MEMORY_S)
         rate = fresh if self.rate is None else self.rate + weight * (fresh - self.rate)
-        return replace(self, rate=rate, under_way=under_way, at=now)
+        return replace(self, rate=rate, under_way=under_way, in_hand=in_hand, at=now)
 
     def offered(self, batches: int) -> "Pace":
         """So many more are under way."""

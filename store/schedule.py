@@ -96,15 +96,16 @@ async def roads_with_work(connection: Connection, depth: int | None = None) -> l
     return [(row["family"], Lane(row["lane"])) for row in rows]
 
 
-async def under_way(connection: Connection, family: str, lane: Lane) -> int:
-    """Batches of a family and lane that are on Kafka or being sent."""
-    return int(
-        await connection.fetchval(
-            "SELECT count(*) FROM batch WHERE family = $1 AND lane = $2 AND state IN ('dispatched', 'claimed')",
-            family,
-            lane.value,
-        )
+async def under_way(connection: Connection, family: str, lane: Lane) -> tuple[int, int]:
+    """Batches of a family and lane that are on Kafka or being sent; how many of them a worker has claimed."""
+    row = await connection.fetchrow(
+        "SELECT count(*), count(*) FILTER (WHERE state = 'claimed') FROM batch"
+        " WHERE family = $1 AND lane = $2 AND state IN ('dispatched', 'claimed')",
+        family,
+        lane.value,
     )
+    assert row is not None  # an aggregate has one row
+    return row[0], row[1]
 
 
 async def dispatch(connection: Connection, family: str, lane: Lane, depth: int) -> int:
@@ -116,7 +117,7 @@ async def dispatch(connection: Connection, family: str, lane: Lane, depth: int) 
     """
     if not await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtext($1))", f"dispatch {family} {lane}"):
         return 0
-    room = depth if lane is Lane.URGENT else depth - await under_way(connection, family, lane)
+    room = depth if lane is Lane.URGENT else depth - (await under_way(connection, family, lane))[0]
     if room <= 0:
         return 0
     rows = await connection.fetch(

@@ -36,8 +36,8 @@ class Dispatcher(RowService):
         async with transaction(self._pool) as connection:
             if lane is Lane.URGENT:  # nobody waits for anybody there
                 return await schedule.dispatch(connection, family, lane, self._depth)
-            under_way = await schedule.under_way(connection, family, lane)
-            pace = self._paces.get((family, lane), Pace(self._depth)).seen(under_way, time.monotonic())
+            counts = await schedule.under_way(connection, family, lane)
+            pace = self._paces.get((family, lane), Pace(self._depth)).seen(*counts, time.monotonic())
             offered = await schedule.dispatch(connection, family, lane, pace.depth)
         self._paces[family, lane] = pace.offered(offered)
         return offered
