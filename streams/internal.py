@@ -1,8 +1,7 @@
 """Messages between our own processes: a JSON object with one id. What isn't that is set aside as a dead letter."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -15,44 +14,26 @@ from store.database import AWAY, Pool, transaction
 log = structlog.get_logger()
 
 
-async def for_each(
-    pool: Pool, events: Sequence[Any], name: str, deal: Callable[[int], Awaitable[object]], *, at_once: int
-) -> int:
-    """Call ``deal`` with each message's id; see ``each_alone``."""
+async def deal_with(pool: Pool, event: Any, deal: Callable[[Any], Awaitable[object]]) -> int:
+    """Call ``deal`` with an event's message; returns 1 when it met a defect (it is a dead letter then), 0 otherwise.
 
-    async def one(message: Any) -> None:
-        await deal(_id(message.value, name))
-
-    return await each_alone(pool, events, one, at_once=at_once)
-
-
-async def each_alone(
-    pool: Pool, events: Sequence[Any], deal: Callable[[Any], Awaitable[object]], *, at_once: int = 1
-) -> int:
-    """Call ``deal`` with each message, at most ``at_once`` at a time; returns how many met a defect.
-
-    Waits for all of them also when one fails. Raises one of AWAY when the database was away for any.
+    Raises one of AWAY when the database was away.
     """
-    turns = asyncio.Semaphore(at_once)
+    try:
+        with tracing.received(tracing.of_headers(event.message.headers)):
+            await deal(event.message)
+    except AWAY:
+        raise
+    except Exception as error:
+        log.exception("message_defect", topic=event.message.topic)
+        await _set_aside(pool, event.message, error)
+        return 1
+    return 0
 
-    async def one(event: Any) -> int:
-        async with turns:
-            try:
-                with tracing.received(tracing.of_headers(event.message.headers)):
-                    await deal(event.message)
-            except AWAY:
-                raise
-            except Exception as error:
-                log.exception("message_defect", topic=event.message.topic)
-                await _set_aside(pool, event.message, error)
-                return 1
-            return 0
 
-    results = await asyncio.gather(*(one(event) for event in events), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return sum(result for result in results if isinstance(result, int))
+async def deal_with_id(pool: Pool, event: Any, name: str, deal: Callable[[int], Awaitable[object]]) -> int:
+    """Call ``deal`` with the number that an event's message has under ``name``; see ``deal_with``."""
+    return await deal_with(pool, event, lambda message: deal(_id(message.value, name)))
 
 
 def _id(value: bytes, name: str) -> int:

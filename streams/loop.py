@@ -1,13 +1,14 @@
 """The no-loss loop: the only place where messages are taken from Faust and acknowledged.
 
 Faust's own agent loop acknowledges a message when the next is asked for, and commits past messages in flight: a
-crash loses them. Here messages are taken raw, in batches; the handler deals with all of them; only then are they
-acknowledged, in order. What may go wrong:
+crash loses them. Here messages are taken raw; the handler deals with them; only then are they acknowledged. They are
+taken in groups, of which the next waits for the last (what is recorded by one commit), or each by one of several hands
+that takes another when it is done (what takes long, and not equally long). What may go wrong:
 
-- the database is away (store.database.AWAY): the same batch again, until it is back; nothing is acknowledged;
-- anything else escapes the handler: the worker ends (CrashingSupervisor), is started again, and reads the batch
-  again. A handler therefore sets aside by itself what is only one message's fault; more than a fifth of a batch
-  set aside for defects of ours stops the lane, because then the fault is not the messages'.
+- the database is away (store.database.AWAY): the same again, until it is back; nothing is acknowledged;
+- anything else escapes the handler: the worker ends (CrashingSupervisor), is started again, and reads again what was
+  not acknowledged. A handler therefore sets aside by itself what is only one message's fault; more than a fifth set
+  aside for defects of ours stops the lane, because then the fault is not the messages'.
 """
 
 import asyncio
@@ -28,29 +29,96 @@ Handler = Callable[[Sequence[Any]], Awaitable[int]]
 """Deals with all messages (faust events, raw) and returns how many met a defect of ours."""
 
 _END = object()
-_DEFECTS_AT_LEAST = 5  # of a batch of three, one is a third: a share says something of larger batches only
+_DEFECTS_AT_LEAST = 5  # of three, one is a third: a share says something of larger numbers only
+_LOOKED_BACK = 25
 
 
 class TooManyDefects(RuntimeError):
-    """A fifth of a batch met defects: the worker must not eat through the topic like this."""
+    """A fifth of the messages met defects: the worker must not eat through the topic like this."""
 
 
 def no_loss_agent(
     app: faust.App, name: str, topics: Sequence[str], handle: Handler, *, take: int, within_s: float
 ) -> None:
-    """Register an agent that gives ``handle`` batches of up to ``take`` messages.
+    """Register an agent that gives ``handle`` groups of up to ``take`` messages, one after the other.
 
-    ``within_s`` is how long a batch waits for company, in seconds: keep it at milliseconds in urgent paths.
+    ``within_s`` is how long a group waits for company, in seconds: keep it at milliseconds in urgent paths.
     """
-    topic = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     async def run(stream: Any) -> None:
         async for events in groups(stream.noack().events(), take, within_s):
-            await until_done(handle, events, name)
+            _not_too_many(await until_done(handle, events, name), len(events), name)
             for event in events:
                 event.ack()
 
+    _register(app, name, topics, run)
+
+
+def no_loss_hands(
+    app: faust.App, name: str, topics: Sequence[str], handle: Callable[[Any], Awaitable[int]], *, count: int
+) -> None:
+    """Register an agent that gives ``handle`` one message at a time, to so many hands at once.
+
+    A message is acknowledged when its hand is done, whoever came first: what is committed never passes one that is
+    still in a hand (streams.app).
+    """
+    met = deque([0] * _LOOKED_BACK, maxlen=_LOOKED_BACK)
+
+    async def deal(event: Any) -> None:
+        met.append(await until_done(lambda events: handle(events[0]), [event], name))
+        event.ack()
+        _not_too_many(sum(met), len(met), name)
+
+    async def run(stream: Any) -> None:
+        await in_hands(stream.noack().events(), count, deal)
+
+    _register(app, name, topics, run)
+
+
+def _register(app: faust.App, name: str, topics: Sequence[str], run: Callable[[Any], Awaitable[None]]) -> None:
+    topic = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     app.agent(topic, name=name, concurrency=1, supervisor_strategy=CrashingSupervisor)(run)
+
+
+def _not_too_many(defects: int, of: int, name: str) -> None:
+    if defects >= _DEFECTS_AT_LEAST and defects > of / 5:
+        raise TooManyDefects(f"{name}: {defects} of {of} messages met a defect")
+
+
+async def in_hands(events: AsyncIterator[Any], count: int, deal: Callable[[Any], Awaitable[None]]) -> None:
+    """Deal with what comes, ``count`` at a time, until the source ends; no event is asked for before a hand is free.
+
+    Raises what escapes one of them, or the source, once the others have ended: nothing goes on behind its back.
+    """
+    dealing: set[asyncio.Future[None]] = set()
+    reading: asyncio.Future[Any] | None = None
+    ended = False
+    try:
+        while dealing or not ended:
+            if reading is None and not ended and len(dealing) < count:
+                reading = asyncio.ensure_future(_next(events))
+            waited = dealing if reading is None else {*dealing, reading}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            for one in [one for one in dealing if one.done()]:
+                dealing.discard(one)
+                one.result()
+            if reading is not None and reading.done():
+                event, reading = reading.result(), None
+                ended = event is _END
+                if not ended:
+                    dealing.add(asyncio.ensure_future(deal(event)))
+    except asyncio.CancelledError:
+        for one in dealing:
+            one.cancel()
+        raise
+    finally:
+        if reading is not None:
+            reading.cancel()
+        await asyncio.gather(*dealing, return_exceptions=True)
+
+
+async def _next(events: AsyncIterator[Any]) -> Any:
+    return await anext(events, _END)
 
 
 async def groups(events: AsyncIterator[Any], take: int, within_s: float) -> AsyncIterator[list[Any]]:
@@ -118,17 +186,16 @@ class _Ahead:
         self.full.set()
 
 
-async def until_done(handle: Handler, events: Sequence[Any], name: str) -> None:
-    """Give the batch to the handler until it has dealt with all of it. Raises what is not the database's absence."""
+async def until_done(handle: Handler, events: Sequence[Any], name: str) -> int:
+    """Give the events to the handler until it has dealt with all; returns how many met a defect.
+
+    Raises what is not the database's absence.
+    """
     pause = 0.1
     while True:
         try:
-            defects = await handle(events)
+            return await handle(events)
         except AWAY as error:
             log.warning("waiting_for_database", agent=name, error=type(error).__name__, pause_s=pause)
             await asyncio.sleep(pause)
             pause = min(2.0, pause * 2)
-            continue
-        if defects >= _DEFECTS_AT_LEAST and defects > len(events) / 5:
-            raise TooManyDefects(f"{name}: {defects} of {len(events)} messages met a defect")
-        return

@@ -9,7 +9,7 @@ from hub.receipts import bind, bind_all
 from store import receipts
 from store.database import AWAY, Pool
 from streams.app import App
-from streams.internal import each_alone
+from streams.internal import deal_with
 from streams.loop import no_loss_agent
 
 log = structlog.get_logger()
@@ -38,7 +38,12 @@ async def bind_announced(pool: Pool, events: Sequence[Any]) -> int:
         raise
     except Exception as error:
         log.warning("receipts_bound_one_by_one", error=type(error).__name__)
-        return await each_alone(pool, events, lambda message: _one_by_one(pool, receipts.ids_of(message.value)))
+        return sum(
+            [
+                await deal_with(pool, event, lambda message: _one_by_one(pool, receipts.ids_of(message.value)))
+                for event in events
+            ]
+        )
     return 0
 
 

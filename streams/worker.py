@@ -116,7 +116,7 @@ def _deliver(app: App, pool: Pool, settings: Settings, lane: Lane, worker: _Work
         sizes=settings.delivery,
         stopping=worker.stopping,
     )
-    deliver_agent.register(app, pool, deliverer, lane, worker.stopping, patience_s=settings.delivery.deadline_s / 2)
+    deliver_agent.register(app, pool, deliverer, lane, worker.stopping)
 
     @app.on_before_shutdown.connect
     async def close_publishers(*_: Any, **__: Any) -> None:
