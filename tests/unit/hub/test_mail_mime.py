@@ -33,7 +33,8 @@ _atoms = st.text(_ATEXT, min_size=1, max_size=20)
 _dotted = st.lists(_atoms, min_size=1, max_size=3).map(".".join)
 _labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 _domains = st.lists(_labels, min_size=1, max_size=4).map(".".join)
-recipients = st.builds("{}@{}".format, _dotted, _domains).filter(lambda text: "=?" not in text)
+_plain_dotted = _dotted.filter(lambda text: "=?" not in text)  # which mail programs would decode
+recipients = st.builds("{}@{}".format, _plain_dotted, _domains)
 message_ids = st.builds("{}@{}".format, _dotted, _domains)
 urls = st.builds(
     "{}://{}/{}".format,
@@ -97,7 +98,7 @@ dotty = st.lists(
 dotty_urls = st.lists(st.sampled_from([".", "." * 75, "a" * 60, "a" * 75, "/?x="]), max_size=8).map(
     lambda parts: "https://a.example/" + "".join(parts)
 )
-letters_beyond = st.builds("{}{}@{}".format, st.text("éàñ", max_size=3), _dotted, st.just("mairie-évry.example"))
+letters_beyond = st.builds("{}{}@{}".format, st.text("éàñ", max_size=3), _plain_dotted, st.just("mairie-évry.example"))
 
 
 @given(recipients | letters_beyond, message_ids, urls | dotty_urls, dotty, dotty)
