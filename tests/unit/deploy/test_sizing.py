@@ -8,7 +8,7 @@ import re
 import pytest
 
 from hub.settings import DeliverySettings, KafkaSettings, RetentionSettings
-from tests.unit.deploy.manifests import ROOT
+from tests.acceptance.deploy.manifests import ROOT
 
 pytestmark = pytest.mark.unit
 

@@ -71,7 +71,7 @@ def test_the_library_keeps_no_giant() -> None:
 
 
 @given(st.integers(60_000, 400_000), st.integers(200, 2000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_a_picture_never_exceeds_what_a_network_takes(octets: int, side: int) -> None:
     form = PostForm(100, pictures=4, picture_octets=octets, picture_side=side)
     for content in (photograph(900, 700), drawing()):

@@ -21,7 +21,7 @@ from store.orders import batches_topic
 from streams import deliver_agent, exposing, worker
 from streams.topics import FAMILIES
 from streams.worker import ROLES
-from tests.unit.deploy.manifests import (
+from tests.acceptance.deploy.manifests import (
     KUBERNETES,
     OVERLAY,
     ROOT,
@@ -33,7 +33,7 @@ from tests.unit.deploy.manifests import (
     written,
 )
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.acceptance
 
 WRITTEN = written()
 PATCHES = ("base/pod.yaml", "base/worker.yaml")

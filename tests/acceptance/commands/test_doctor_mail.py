@@ -18,10 +18,10 @@ from launcher.diagnosis.mail import Sending, examine, findings
 from launcher.diagnosis.resolver import Resolver, Unanswered, is_reserved
 from launcher.faults import Fault
 from publishers.smtp.options import SmtpOptions
+from tests.acceptance.commands.test_doctor_diagnosis import environment
 from tests.unit.launcher.commands.nameserver import Records, Written, name_server
-from tests.unit.launcher.commands.test_diagnosis import environment
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.acceptance
 
 TOWN = "valmerande.example"
 BOUNCES = "retours.valmerande.example"

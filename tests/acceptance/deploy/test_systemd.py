@@ -17,9 +17,9 @@ from launcher.ports import Ports
 from launcher.stack import Stack
 from schemas.lanes import Lane
 from streams.worker import ROLES
-from tests.unit.deploy.manifests import ROOT, SYSTEMD, absent
+from tests.acceptance.deploy.manifests import ROOT, SYSTEMD, absent
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.acceptance
 
 Unit = dict[str, dict[str, list[str]]]
 

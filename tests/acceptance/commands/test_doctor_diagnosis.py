@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from launcher.commands import doctor, track
 from launcher.diagnosis import Grade, examine
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.acceptance
 
 app = typer.Typer(pretty_exceptions_enable=False)
 doctor.register(app)

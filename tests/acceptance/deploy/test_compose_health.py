@@ -11,9 +11,9 @@ import pytest
 
 from streams import exposing
 from streams.worker import ROLES
-from tests.unit.deploy.manifests import ROOT, Document, documents
+from tests.acceptance.deploy.manifests import ROOT, Document, documents
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.acceptance
 
 (COMPOSE,) = documents((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 
@@ -31,7 +31,7 @@ def door(status: int) -> Iterator[int]:
             """Nothing: the test says what matters."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield server.server_address[1]
