@@ -18,11 +18,14 @@ MOST_PARTS = 25
 """More is no thread any more: nobody reads it, and each part costs a post."""
 
 _URL = r"https?://[^\s<>\"]+"
+_PHONE = (
+    r"(?:[+]\p{N}{2}[ \u00a0\u202f]?|0)\p{N}(?:[ \u00a0\u202f.\-]?\p{N}{2}){4}(?!\p{N})"  # else two in a row are one
+)
 _NUMBER = (
     r"[+]?\p{N}+(?:[.,:/'’\-\u2212]\p{N}+|[ \u00a0\u202f]\p{N}{2,3}(?!\p{N})){0,8}"
     r"(?:[ \u00a0\u202f]?(?:(?:h|km|m|cm|mm|l)\b|€|%|°C)(?:[ \u00a0\u202f]?\p{N}{2}\b)?)?"
 )
-_ATOM = regex.compile(rf"(?P<url>{_URL})|(?P<number>{_NUMBER})|\X")
+_ATOM = regex.compile(rf"(?P<url>{_URL})|(?P<number>{_PHONE}|{_NUMBER})|\X")
 _BREAKING = frozenset(" \t\n\r\f\v\u2028\u2029")
 
 

@@ -66,6 +66,7 @@ def test_counters_tell_each_parts_place(text: str, form: PostForm) -> None:
 @example("x" * 88 + " 1 200,50 € ", _GRAPHEMES)
 @example("x" * 92 + " 12 h 30 fin", _GRAPHEMES)
 @example("x" * 90 + " 30 °C demain", _GRAPHEMES)
+@example("x" * 85 + " 02 61 91 00 10 02 61 91 00 10 " + "rue " * 20, _UNITS)
 def test_no_cut_falls_inside_an_address_a_number_or_a_grapheme(text: str, form: PostForm) -> None:
     try:
         parts = split(text, form.fits)
