@@ -30,6 +30,8 @@ _SHARE = 8
 # is under way already counts, so that whoever holds every hand waits when one comes free. Whoever has few batches in
 # all has them all go before the second turn of the others: taking turns with a very long queue would double the time
 # of a short one, and the long one does not notice. Many short ones don't starve it: its first turn counts as theirs do.
+# In the same round whoever was served longest ago is first, so that nobody waits for ever where more authorities wait
+# than may be under way.
 # Of the $4 that may be under way, a long queue has no more than its share while others have work: what it has on Kafka
 # goes before their next pages. To choose $3 batches, nobody needs to look past the first $3 batches of an order, nor
 # past $3 orders of an authority besides those under way; each step of the walks is one entry of the index batch_turns.
@@ -45,8 +47,9 @@ speaker(id) AS (
         SELECT b.authority_id AS id FROM batch b WHERE b.family = $1 AND b.lane = $2 AND b.state = 'waiting'
         AND b.authority_id > speaker.id ORDER BY b.authority_id LIMIT 1) following),
 line AS MATERIALIZED (
-    SELECT speaker.id, few.waiting, holds.batches AS held, holds.batches + few.waiting <= {_SHORT} AS short
-    FROM speaker
+    SELECT speaker.id, few.waiting, holds.batches AS held, holds.batches + few.waiting <= {_SHORT} AS short,
+           coalesce(served.at, '-infinity') AS served
+    FROM speaker LEFT JOIN served ON served.family = $1 AND served.lane = $2 AND served.authority_id = speaker.id
     CROSS JOIN LATERAL (SELECT coalesce(sum(batches), 0) AS batches FROM busy WHERE authority_id = speaker.id) holds
     CROSS JOIN LATERAL (SELECT count(*) AS waiting FROM (
         SELECT FROM batch b WHERE b.authority_id = speaker.id AND {_READY} LIMIT {_SHORT} + 1) first) few),
@@ -69,7 +72,19 @@ SELECT turn.id FROM line AS speaker CROSS JOIN LATERAL (
             ORDER BY b.id LIMIT $3) first) waiting
     ORDER BY round LIMIT $3) turn
 WHERE speaker.short OR $4::int IS NULL OR turn.round <= (SELECT most FROM share)
-ORDER BY CASE WHEN speaker.short THEN 1 ELSE turn.round END, turn.round, turn.id LIMIT $3"""
+ORDER BY CASE WHEN speaker.short THEN 1 ELSE turn.round END, turn.round, speaker.served, turn.id LIMIT $3"""
+
+_OFFER = f"""
+WITH offered AS (
+    UPDATE batch SET state = 'dispatched', waits_for = NULL, changed_at = clock_timestamp(),
+        lease_until = clock_timestamp() + interval '{DISPATCH_LEASE_S} seconds'
+    WHERE id IN ({_CHOOSE}) AND state = 'waiting'
+    RETURNING id, authority_id, (SELECT traceparent FROM delivery_order o WHERE o.id = batch.order_id)),
+told AS (
+    INSERT INTO served (family, lane, authority_id, at)
+    SELECT $1, $2, authority_id, clock_timestamp() FROM offered GROUP BY authority_id ORDER BY authority_id
+    ON CONFLICT (family, lane, authority_id) DO UPDATE SET at = excluded.at)
+SELECT id, traceparent FROM offered"""
 
 _ROADS = """
 WITH RECURSIVE road(family, lane) AS (
@@ -120,16 +135,7 @@ async def dispatch(connection: Connection, family: str, lane: Lane, depth: int) 
     room = depth if lane is Lane.URGENT else depth - (await under_way(connection, family, lane))[0]
     if room <= 0:
         return 0
-    rows = await connection.fetch(
-        f"UPDATE batch SET state = 'dispatched', waits_for = NULL, changed_at = clock_timestamp(),"
-        f" lease_until = clock_timestamp() + interval '{DISPATCH_LEASE_S} seconds'"
-        f" WHERE id IN ({_CHOOSE}) AND state = 'waiting'"
-        " RETURNING id, (SELECT traceparent FROM delivery_order o WHERE o.id = batch.order_id)",
-        family,
-        lane.value,
-        room,
-        None if lane is Lane.URGENT else depth,
-    )
+    rows = await connection.fetch(_OFFER, family, lane.value, room, None if lane is Lane.URGENT else depth)
     await outbox.put(connection, [batch_message(row["id"], family, lane, row["traceparent"]) for row in rows])
     for row in rows:
         tracing.step("dispatch", row["traceparent"], batch=row["id"], lane=lane.value)

@@ -120,7 +120,7 @@ async def test_road_that_is_full_has_no_work_for_the_dispatcher(town: Town) -> N
 
 _TURNS = """
 SELECT id FROM (
-    SELECT w.id, row_number() OVER (PARTITION BY w.authority_id ORDER BY w.turn, w.order_id) AS round,
+    SELECT w.id, w.authority_id, row_number() OVER (PARTITION BY w.authority_id ORDER BY w.turn, w.order_id) AS round,
            count(*) OVER (PARTITION BY w.authority_id) <= 16 AS short
     FROM (SELECT b.id, b.authority_id, b.order_id, row_number() OVER (PARTITION BY b.order_id ORDER BY b.id) AS turn
           FROM batch b
@@ -130,7 +130,8 @@ SELECT id FROM (
               WHERE h.scope = 'hub' OR h.scope = 'authority' AND h.key = t.code
                  OR h.scope = 'channel' AND h.key = b.channel
                  OR h.scope = 'announcement' AND h.key = o.announcement_id::text)) w) ranked
-ORDER BY CASE WHEN short THEN 1 ELSE round END, round, id LIMIT $1"""
+LEFT JOIN served s ON s.family = 'email' AND s.lane = 'routine' AND s.authority_id = ranked.authority_id
+ORDER BY CASE WHEN short THEN 1 ELSE round END, round, coalesce(s.at, '-infinity'), id LIMIT $1"""
 """Whose turn it is, said of all that waits at once."""
 
 

@@ -1,5 +1,7 @@
 """Turns while hands come free one by one, as they do when something is being sent all the time."""
 
+from collections import Counter
+
 import pytest
 
 from schemas.lanes import Lane
@@ -99,8 +101,8 @@ async def test_short_queue_goes_whole_before_the_next_turn_of_a_long_one(town: T
     assert await _offered(town) == [1, village, village], "all of the village's before the town's next"
 
 
-async def test_long_queue_always_has_a_hand_beside_short_ones(town: Town) -> None:
-    """Villages without end, each with little to say, leave a large town one hand at least."""
+async def test_long_queue_has_its_turn_among_short_ones(town: Town) -> None:
+    """Villages, each with little to say, go before a large town's next batch, but not one of them twice."""
     villages = [await town.found(f"9600{number}", f"Village {number}") for number in range(2, 7)]
     await town.settle_in(4 * 40)
     await town.announce()
@@ -110,9 +112,39 @@ async def test_long_queue_always_has_a_hand_beside_short_ones(town: Town) -> Non
         await town.settle_in(4 * 2, authority=village, prefix=f"v{number}-")
         await town.announce(authority=f"9600{number}")
     await town.fan_out()
-    for _ in range(8):
+    for _ in range(_DEPTH):
         await _free_one_hand(town, 1)
-        assert 1 in await _offered(town)
+        held = await _offered(town)
+    assert 1 not in held
+    for _ in range(len(villages) - _DEPTH + 1):
+        await _free_one_hand(town, held[0])
+        held = await _offered(town)
+    assert 1 in held
+
+
+async def test_nobody_waits_for_ever_where_more_authorities_wait_than_there_are_hands(town: Town) -> None:
+    """Seven large towns with long queues, three hands, and a village that comes last: each has its turns."""
+    codes = {1: "96001"}
+    for number in range(2, 9):
+        codes[await town.found(f"9600{number}", f"Commune {number}")] = f"9600{number}"
+    village = max(codes)
+    for authority, code in codes.items():
+        await town.settle_in(4 * (2 if authority == village else 20), authority=authority, prefix=f"a{authority}-")
+        await town.announce(authority=code)
+    await town.fan_out()
+    turns = await _offered(town)
+    for _ in range(5 * len(codes)):
+        [longest] = await town.all(
+            "SELECT authority_id FROM batch WHERE state = 'dispatched' ORDER BY changed_at, id LIMIT 1"
+        )
+        before = Counter(await _offered(town))
+        await _free_one_hand(town, longest["authority_id"])
+        before[longest["authority_id"]] -= 1
+        turns += (Counter(await _offered(town)) - before).elements()
+    within = len(codes) + _DEPTH
+    assert village in turns[:within]
+    for start in range(len(turns) - within):
+        assert set(turns[start : start + within]) >= codes.keys() - {village}
 
 
 async def test_long_queue_leaves_room_while_another_has_work_and_takes_it_all_when_alone(town: Town) -> None:
