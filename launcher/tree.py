@@ -111,6 +111,10 @@ def _add_order(parent: Tree, order: OrderRow, zone: str) -> None:
         for index, (state, count) in enumerate(order.tallies.items()):
             tally.append(", " if index else "").append(f"{count} {state}", _STYLES.get(state, ""))
         node.add(tally)
+    if order.purged_at:
+        node.add(
+            _line(f"removed {local(order.purged_at, zone)}, as they are kept no longer: only their number is left")
+        )
     _add_waits(node, order.waits, zone)
 
 

@@ -162,6 +162,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "order.states": ("Envois par état", "Deliveries by state"),
     "order.waits": ("Ce qui attend, et jusqu’à quand", "What waits, and until when"),
     "order.fanning": ("lecture de l’audience en cours", "audience being read"),
+    "order.purged": (
+        "leur détail a été effacé le {at}, au terme de la durée de conservation : il n’en reste que le compte",
+        "their details were removed {at}, as they are kept no longer: only their number is left",
+    ),
     "order.audience.matches": ("les abonnés concernés", "whoever subscribes to it"),
     "order.audience.holders": ("ceux qui ont une version antérieure", "those who hold an earlier version"),
     "order.audience.both": (

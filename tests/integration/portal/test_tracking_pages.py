@@ -121,6 +121,19 @@ async def test_a_hold_on_an_announcement_is_said(
     assert "suspendue : relecture" in (await client.get("/track/announcements/1")).text
 
 
+async def test_what_was_removed_because_it_is_old_is_counted_and_leads_nowhere(
+    client: httpx.AsyncClient, scene: Scene, connection: Connection
+) -> None:
+    await connection.execute(
+        "UPDATE delivery_order SET purged_at = '2026-11-20 09:30Z' WHERE id = $1", scene.email_order
+    )
+    text = (await client.get(f"/track/announcements/{scene.announcement}")).text
+    assert re.search(r"leur détail a été effacé le .*20.*10:30", text)
+    listed = [href for href, _ in Links(text).found if "&order=" in href]
+    assert listed, "the other channels' are still there"
+    assert not [href for href in listed if re.search(rf"&order={scene.email_order}\b", href)]
+
+
 async def test_what_came_from_outside_is_text_not_markup(client: httpx.AsyncClient, scene: Scene) -> None:
     letter = (await client.get(f"/deadletters/{scene.open_letter}")).text
     assert "&lt;b&gt;oups" in letter and "<b>oups" not in letter

@@ -86,6 +86,11 @@ def test_tree_tells_what_is_waited_for_until_when() -> None:
     assert "2 wait for another try, at 2026-11-04 12:05:00 CET" in text
 
 
+def test_tree_tells_that_only_the_number_is_left_of_what_is_old() -> None:
+    text = drawn(story(order(purged_at=NOON)))
+    assert "removed 2026-11-04 12:00:00 CET" in text and "11 sent, 1 failed" in text
+
+
 def test_tree_writes_control_characters_out() -> None:
     assert "\x1b" not in drawn(story(order()))
 
