@@ -3,10 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from store.database import Connection
+from store.database import CROSSED, Connection
 
 FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x7A6D62  # advisory lock: two processes that start together migrate one after the other
+_TRIES = 10  # each costs PostgreSQL's deadlock_timeout, a second
 
 
 class MigrationChanged(Exception):
@@ -30,15 +31,24 @@ async def migrate(connection: Connection, folder: Path = FOLDER) -> list[str]:
                 if known[path.name] != digest:
                     raise MigrationChanged(f"{path.name} was changed after it was applied: add a new file instead")
                 continue
-            async with connection.transaction():
-                await connection.execute(text)
-                await connection.execute(
-                    "INSERT INTO schema_migration (name, digest) VALUES ($1, $2)", path.name, digest
-                )
+            await _apply(connection, path.name, text, digest)
             applied.append(path.name)
         return applied
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+
+
+async def _apply(connection: Connection, name: str, text: str, digest: str) -> None:
+    """One file in one transaction; again when it and a worker that still runs were in each other's way."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            async with connection.transaction():
+                await connection.execute(text)
+                await connection.execute("INSERT INTO schema_migration (name, digest) VALUES ($1, $2)", name, digest)
+            return
+        except CROSSED:
+            if not tries_left:
+                raise
 
 
 async def pending(connection: Connection, folder: Path = FOLDER) -> list[str]:

@@ -1,5 +1,6 @@
 """An upgrade with data in place: a database at any earlier migration, filled, comes to the newest and loses nothing."""
 
+import asyncio
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -242,3 +243,26 @@ async def test_migration_that_fails_leaves_the_one_before_it(empty: Connection, 
     assert await inventory.rows(empty) == before
     assert await migrations.pending(empty, folder) == ["0002_broken.sql"]
     assert await migrate(empty) == NAMES[1:]
+
+
+async def test_upgrade_that_meets_a_worker_is_done_again(empty: Connection, database: str, tmp_path: Path) -> None:
+    """Each holds what the other wants: PostgreSQL undoes the upgrade, which waited first, and it begins anew."""
+    shutil.copytree(FOLDER, tmp_path / "more")
+    (tmp_path / "more" / "9000_more.sql").write_text(
+        "ALTER TABLE area ADD COLUMN more int; ALTER TABLE theme ADD COLUMN more int;", encoding="utf-8"
+    )
+    upgrading, worker = await connect(database), await connect(database)
+    try:
+        begun = worker.transaction()
+        await begun.start()
+        await worker.execute("SELECT FROM theme")
+        upgrade = asyncio.ensure_future(migrate(upgrading, tmp_path / "more"))
+        async with asyncio.timeout(30):
+            while not await empty.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+                await asyncio.sleep(0.01)
+        await worker.execute("SELECT FROM area")
+        await begun.commit()
+        assert await asyncio.wait_for(upgrade, 30) == ["9000_more.sql"]
+    finally:
+        await upgrading.close()
+        await worker.close()
