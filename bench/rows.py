@@ -188,6 +188,11 @@ async def arrivals(connection: Connection, prefix: str) -> Arrivals:
     return Arrivals(row[0], int(row[1]), row[2])
 
 
+async def being_fanned_out(connection: Connection) -> int:
+    """Orders whose audience has not been read to its end."""
+    return int(await connection.fetchval("SELECT count(*) FROM delivery_order WHERE fanned_out_at IS NULL"))
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """An order's deliveries counted three ways, which must agree; ``astray`` are in no batch."""

@@ -22,7 +22,7 @@ THEME = "essais"
 DOMAINS = 50
 """Mail domains among which the subscribers are spread: a town's are not all at one provider."""
 
-_RULES = "type;severity;areas;themes;lane;channels;languages;template\nnotice;*;*;*;bulk;email;*;*\n"
+_RULES = "type;severity;areas;themes;lane;channels;languages;template\nnotice;>=Moderate;*;*;bulk;email;*;*\n"
 _BODY = {
     "fr": "Les agents vérifient **la hauteur de l'eau** matin et soir. Le gymnase reste ouvert.",
     "en": "Staff check **the height of the water** twice a day. The sports hall stays open.",
@@ -70,8 +70,16 @@ def _people(area: str, count: int) -> Iterator[tuple[str, str]]:
         yield f"abonne-{area}-{number}@boite{number % DOMAINS}.example", "en" if number % 8 == 0 else "fr"
 
 
-def notice(name: str, lane: Lane, area: str, *, code: str = CODE, channels: Sequence[str] = ("email",)) -> Message:
-    """An announcement to the subscribers of an area; ``name`` is its event's id and matter."""
+def notice(
+    name: str,
+    lane: Lane,
+    area: str,
+    *,
+    code: str = CODE,
+    channels: Sequence[str] = ("email",),
+    severity: str = "Moderate",
+) -> Message:
+    """An announcement to an area's subscribers; ``name`` is its event's id and matter. A Minor one matches no rule."""
     now = datetime.now(UTC)
     return _message(
         name,
@@ -81,7 +89,7 @@ def notice(name: str, lane: Lane, area: str, *, code: str = CODE, channels: Sequ
             "matter": name,
             "revision": 1,
             "areas": [area],
-            "severity": "Moderate",
+            "severity": severity,
             "onset": now.isoformat(),
             "expires": (now + timedelta(days=2)).isoformat(),
             "headline": {"fr": f"La rivière monte : point de situation {name}", "en": f"The river rises: news {name}"},
